@@ -1,0 +1,48 @@
+# Two commands matter: `make up` runs the service, `make test` proves it. Both set everything up.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := uv==0.13.9
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up down check test lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.ready  ## make the environment (.venv) from the hashed lock
+
+$(VENV)/.ready: requirements/all.lock pyproject.toml Makefile
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "stepdown needs Python 3.11: install it (Debian: apt-get install python3.11 python3.11-venv) or name it with 'make PYTHON=/path/to/python3.11'."; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "stepdown needs Python's venv module: install it (Debian: apt-get install python3.11-venv)."; exit 2; }
+	@echo "setting up $(VENV) (about 1 GB; a minute the first time) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip install -q --disable-pip-version-check $(UV)
+	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/all.lock
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+up: setup  ## bring a region up, post a few attempts, print the decisions
+	@$(BIN)/stepdown up
+
+down:  ## stop everything that `make up` started
+	@if [ -x $(BIN)/stepdown ]; then $(BIN)/stepdown down; else echo "nothing to stop: there is no $(VENV) yet."; fi
+
+check: setup  ## lint, types, import directions, unit tests (under 2 minutes)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/pytest -q tests/unit tests/property tests/architecture
+
+test: check  ## everything that CI runs (under 6 minutes)
+	@$(BIN)/pytest -q tests/integration tests/contract tests/drills
+
+lock: setup  ## resolve the two lock files again from pyproject.toml
+	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements/serve.lock
+	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 --all-extras pyproject.toml -o requirements/all.lock
+
+clean: down  ## stop, and remove the environment and all local state
+	@rm -rf $(VENV) .stepdown build *.egg-info

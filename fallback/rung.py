@@ -1,0 +1,82 @@
+"""What a rung of the ladder is, and what it gives."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from fallback.deadline import Deadline
+
+__all__ = ["Action", "Assessment", "Reason", "Rung", "RungName"]
+
+
+class RungName(enum.StrEnum):
+    """The four rungs a region answers from, highest first. Final: part of the wire."""
+
+    FULL = "full"
+    BATCH = "batch"
+    RULES = "rules"
+    TIER_DEFAULT = "tier_default"
+
+
+class Action(enum.StrEnum):
+    """What the checkout does with the payment attempt. Final: part of the wire."""
+
+    APPROVE = "approve"
+    STEP_UP = "step_up"
+    DECLINE = "decline"
+
+
+class Reason(enum.StrEnum):
+    """Why a rung was not taken. Final: part of the wire (`not_higher`)."""
+
+    BREAKER_OPEN = "breaker_open"
+    TIMEOUT = "timeout"
+    DEADLINE = "deadline"
+    PRESSURE = "pressure"
+    FEATURES_STALE = "features_stale"
+    SOURCE_UNAVAILABLE = "source_unavailable"
+    MODEL_UNAVAILABLE = "model_unavailable"
+    SNAPSHOT_UNAVAILABLE = "snapshot_unavailable"
+    RULES_UNAVAILABLE = "rules_unavailable"
+    DISABLED = "disabled"
+    BUG = "bug"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """What a rung says of one attempt, before policy.
+
+    Attributes:
+        score: calibrated probability of fraud in [0, 1]; None on the two lower rungs.
+        action: set where the rung itself decides (rules, tier default); None where policy
+            decides from the score.
+        ranking: a number that orders attempts by suspicion on this rung (higher is worse);
+            used to evaluate the rung, never shown to a caller.
+        reason_codes: the rung's reasons, strongest first.
+        detail: what the decision record keeps of this rung (inputs as read, positions, versions).
+    """
+
+    score: float | None
+    action: Action | None
+    ranking: float
+    reason_codes: Sequence[str] = ()
+    detail: Mapping[str, object] = field(default_factory=dict)
+
+
+AttemptT_contra = TypeVar("AttemptT_contra", contravariant=True)
+
+
+class Rung(Protocol[AttemptT_contra]):
+    """One way to assess an attempt. Raises `fallback.errors.RungError` when it cannot."""
+
+    @property
+    def name(self) -> RungName:
+        """The rung's name on the wire."""
+        ...
+
+    async def assess(self, attempt: AttemptT_contra, deadline: Deadline) -> Assessment:
+        """Assess one attempt within the deadline, or raise."""
+        ...
