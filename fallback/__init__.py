@@ -1,0 +1,1 @@
+"""The ladder: how a decision steps down instead of going down."""

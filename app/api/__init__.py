@@ -1,0 +1,1 @@
+"""What callers meet: wire structs, reading, authentication, routes, problem details."""

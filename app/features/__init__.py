@@ -1,0 +1,1 @@
+"""Features: specified once, packed, read, applied and built the same way everywhere."""

@@ -1,0 +1,1 @@
+"""Models: artifacts, scoring, training."""

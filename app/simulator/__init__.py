@@ -1,0 +1,1 @@
+"""A seeded simulator of card payment attempts, genuine and fraudulent, written as Parquet."""

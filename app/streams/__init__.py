@@ -1,0 +1,1 @@
+"""How events travel from the journal to the counters."""

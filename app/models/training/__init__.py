@@ -1,0 +1,1 @@
+"""Training: from history to one immutable artifact."""

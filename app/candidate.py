@@ -1,0 +1,60 @@
+"""A payment attempt with everything about it that is known without asking anyone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.api.wire import Attempt
+from app.features.snapshot import MerchantEntry
+from app.features.spec import Entity
+
+__all__ = ["UNKNOWN_TIER", "Candidate", "entity_ids"]
+
+# The tier of a merchant that the directory does not list, or while there is no directory.
+UNKNOWN_TIER = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """What the ladder assesses.
+
+    Attributes:
+        attempt: as the caller sent it, checked.
+        tenant: whose attempt it is.
+        received_ms: receipt, ms since the epoch.
+        amount_ref: amount in the reference currency's minor units; None without a rate.
+        merchant: the directory's entry; None for a merchant that is not listed.
+        ids: id by entity, for counters and snapshot.
+        velocity: attempts of card, device and IP in this process over the last seconds.
+        retry: how often the caller tried before.
+    """
+
+    attempt: Attempt
+    tenant: str
+    received_ms: int
+    amount_ref: int | None
+    merchant: MerchantEntry | None
+    ids: Mapping[Entity, str]
+    velocity: Mapping[Entity, int]
+    retry: int = 0
+
+    @property
+    def tier(self) -> str:
+        """The merchant's tier, from the directory only."""
+        return UNKNOWN_TIER if self.merchant is None else self.merchant.tier
+
+
+def entity_ids(attempt: Attempt) -> dict[Entity, str]:
+    """The ids of an attempt by entity; entities that were not sent are left out."""
+    found = {
+        Entity.CARD: attempt.instrument.token,
+        Entity.CUSTOMER: attempt.customer.id,
+        Entity.MERCHANT: attempt.merchant.id,
+        Entity.TERMINAL: attempt.merchant.terminal_id,
+        Entity.DEVICE: attempt.device.id,
+        Entity.IP: attempt.network.ip_hash,
+        Entity.EMAIL: attempt.customer.email_hash,
+        Entity.BIN: attempt.instrument.bin,
+    }
+    return {entity: id for entity, id in found.items() if isinstance(id, str)}

@@ -1,0 +1,209 @@
+"""The model artifact: both models, their calibration and the proof that they load as trained.
+
+    full.cbm, batch.cbm      CatBoost models
+    artifact.json            inputs, calibration, provenance, metrics, fingerprint of the data
+    golden.msgpack           rows and the raw scores that training computed for them
+
+A file whose checksum is right can still be the wrong model, and CatBoost loads one with a flipped
+byte without a word, so a version is used only when it also reproduces its golden scores.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from catboost import CatBoost, CatBoostError, FeaturesData
+
+from app.features.packed import COUNTER_SCHEMA
+from app.features.spec import FEATURE_SCHEMA, batch_inputs, full_inputs
+from app.publish import PublicationError, verified
+
+__all__ = [
+    "ARTIFACT",
+    "GOLDEN",
+    "KIND",
+    "Artifact",
+    "ArtifactFacts",
+    "Calibration",
+    "Golden",
+    "RungFacts",
+    "RungModel",
+    "load_artifact",
+    "raw_scores",
+]
+
+KIND = "model"
+ARTIFACT = "artifact.json"
+GOLDEN = "golden.msgpack"
+# The same evaluator on the same architecture gives the same bits; others differ in the last ones.
+GOLDEN_TOLERANCE = 1e-9
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """Platt scaling: probability = 1 / (1 + exp(-(slope x raw + intercept))).
+
+    Source: Platt, "Probabilistic outputs for support vector machines", 1999.
+    """
+
+    slope: float
+    intercept: float
+
+    def probability(self, raw: float) -> float:
+        """Calibrated probability of one raw score (log odds)."""
+        odds = self.slope * raw + self.intercept
+        if odds >= 0:
+            return 1.0 / (1.0 + math.exp(-odds))
+        grown = math.exp(odds)
+        return grown / (1.0 + grown)
+
+
+class RungFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What an artifact says of one of its models."""
+
+    numbers: list[str]
+    categories: list[str]
+    calibration: Calibration
+    metrics: dict[str, float]
+
+
+class ArtifactFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What an artifact says of itself.
+
+    Attributes:
+        name: of the model.
+        provenance: "simulated" or "production": what the training data was.
+        feature_schema: of the inputs.
+        counter_schema: of the packed counters.
+        data: fingerprint and period of the training data.
+        rungs: by rung name, "full" and "batch".
+    """
+
+    name: str
+    provenance: str
+    feature_schema: int
+    counter_schema: int
+    data: dict[str, str | int | float]
+    rungs: dict[str, RungFacts]
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of one model with the raw scores that training computed.
+
+    Attributes:
+        numbers: float32 little endian, row by row.
+        categories: one list a row.
+        raw: raw scores, one a row.
+    """
+
+    numbers: bytes
+    categories: list[list[bytes]]
+    raw: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class RungModel:
+    """One loaded model."""
+
+    model: CatBoost
+    facts: RungFacts
+
+    def raw(
+        self, numbers: npt.NDArray[np.float32], categories: npt.NDArray[np.object_]
+    ) -> npt.NDArray[np.float64]:
+        """Raw scores (log odds) of rows; see `raw_scores`."""
+        return raw_scores(self.model, numbers, categories)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A loaded artifact that passed every check."""
+
+    version: str
+    facts: ArtifactFacts
+    full: RungModel
+    batch: RungModel
+
+
+def raw_scores(
+    model: CatBoost, numbers: npt.NDArray[np.float32], categories: npt.NDArray[np.object_]
+) -> npt.NDArray[np.float64]:
+    """Evaluate a model.
+
+    Args:
+        model: CatBoost model.
+        numbers: float32, shape (rows, numeric inputs), C order.
+        categories: bytes, shape (rows, category inputs).
+
+    Returns:
+        Log odds, shape (rows,).
+    """
+    scores: npt.NDArray[np.float64] = model.predict(
+        FeaturesData(num_feature_data=numbers, cat_feature_data=categories),
+        prediction_type="RawFormulaVal",
+        thread_count=1,
+    )
+    return scores
+
+
+def load_artifact(folder: Path, version: str) -> Artifact:
+    """Load a published artifact and check it to the golden scores.
+
+    Raises:
+        PublicationError: it is damaged, made for other inputs, or scores differently.
+    """
+    verified(folder, version, kind=KIND)
+    where = folder / "versions" / version
+    try:
+        facts = msgspec.json.decode((where / ARTIFACT).read_bytes(), type=ArtifactFacts)
+        golden = msgspec.msgpack.decode((where / GOLDEN).read_bytes(), type=dict[str, Golden])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise PublicationError(f"model {version} cannot be read: {error}.") from None
+    if (facts.feature_schema, facts.counter_schema) != (FEATURE_SCHEMA, COUNTER_SCHEMA):
+        raise PublicationError(
+            f"model {version} was trained on feature and counter schemas "
+            f"{facts.feature_schema} and {facts.counter_schema}; this release has "
+            f"{FEATURE_SCHEMA} and {COUNTER_SCHEMA}."
+        )
+    models = {}
+    for rung, inputs in (("full", full_inputs()), ("batch", batch_inputs())):
+        of_rung = facts.rungs.get(rung)
+        if of_rung is None or rung not in golden:
+            raise PublicationError(f"model {version} has no {rung} model.")
+        if (tuple(of_rung.numbers), tuple(of_rung.categories)) != (
+            inputs.numbers,
+            inputs.categories,
+        ):
+            raise PublicationError(f"the {rung} model of {version} has other inputs.")
+        models[rung] = _load(where / f"{rung}.cbm", of_rung, golden[rung])
+    return Artifact(version, facts, models["full"], models["batch"])
+
+
+def _load(path: Path, facts: RungFacts, golden: Golden) -> RungModel:
+    model = CatBoost()
+    try:
+        model.load_model(str(path))
+        got = raw_scores(
+            model,
+            np.frombuffer(golden.numbers, dtype="<f4").reshape(-1, len(facts.numbers)).copy(),
+            objects(golden.categories),
+        )
+    except CatBoostError as error:
+        raise PublicationError(f"{path.name} is not a usable model: {error}.") from None
+    worst = float(np.max(np.abs(got - np.array(golden.raw))))
+    if not worst <= GOLDEN_TOLERANCE:
+        raise PublicationError(f"{path.name} scores its golden rows differently, by {worst:.3g}.")
+    return RungModel(model, facts)
+
+
+def objects(rows: Sequence[Sequence[bytes]]) -> npt.NDArray[np.object_]:
+    """Rows of categories as the array that CatBoost takes, shape (rows, categories)."""
+    array = np.empty((len(rows), len(rows[0]) if rows else 0), dtype=object)
+    for at, row in enumerate(rows):
+        array[at] = row
+    return array

@@ -1,0 +1,96 @@
+"""Scoring on the decision path: rows of the same loop turn in one CatBoost call, in this thread.
+
+A thread hop costs more than a single row gains, and a batch of 32 is evaluated for 23 us a row
+against 130 for one. Each model has a breaker: a model that raises or turns slow is stepped over
+like any other dependency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from catboost import CatBoostError
+
+from app.coalesce import Coalescer
+from app.features.vector import Row
+from app.models.artifact import Artifact, RungModel, objects
+from fallback.breaker import Breaker
+from fallback.deadline import Deadline
+from fallback.errors import DeadlineNear, DependencyUnavailable, ModelUnavailable
+from fallback.rung import RungName
+
+__all__ = ["ModelScore", "ModelScorer"]
+
+ROWS_MAX = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ModelScore:
+    """A row's score.
+
+    Attributes:
+        probability: calibrated, in [0, 1].
+        raw: log odds as the model gave it.
+        artifact: that scored.
+    """
+
+    probability: float
+    raw: float
+    artifact: Artifact
+
+
+class ModelScorer:
+    """Scores rows with one model of the artifact in force."""
+
+    def __init__(
+        self,
+        rung: RungName,
+        *,
+        artifact: Callable[[], Artifact | None],
+        breaker: Breaker,
+        needed_ms: float = 2.0,
+    ) -> None:
+        """Make a scorer.
+
+        Args:
+            rung: `full` or `batch`.
+            artifact: the artifact in force; None while there is none that may decide.
+            breaker: the model's own.
+            needed_ms: with less than this left, scoring is not begun.
+        """
+        self.breaker = breaker
+        self._rung = rung
+        self._artifact = artifact
+        self._needed_ms = needed_ms
+        self._rows: Coalescer[Row, ModelScore] = Coalescer(self._score, batch_max=ROWS_MAX)
+
+    async def score(self, row: Row, deadline: Deadline) -> ModelScore:
+        """Score one row.
+
+        Raises:
+            DeadlineNear: too little time is left.
+            ModelUnavailable: there is no model that may decide.
+            DependencyUnavailable: the model raised.
+        """
+        if not deadline.allows(self._needed_ms):
+            raise DeadlineNear("no time left to score")
+        return await self._rows.submit(row)
+
+    def _score(self, rows: list[Row]) -> list[ModelScore | BaseException]:
+        artifact = self._artifact()
+        if artifact is None:
+            raise ModelUnavailable("there is no model that may decide")
+        model: RungModel = artifact.full if self._rung is RungName.FULL else artifact.batch
+        numbers = np.stack([row.numbers for row in rows])
+        categories = objects([row.categories for row in rows])
+        with self.breaker.call():
+            try:
+                raws = model.raw(numbers, categories)
+            except (CatBoostError, TypeError, ValueError) as error:
+                raise DependencyUnavailable(str(error), dependency=f"model:{self._rung}") from error
+        calibration = model.facts.calibration
+        return [
+            ModelScore(calibration.probability(float(raw)), float(raw), artifact) for raw in raws
+        ]

@@ -1,0 +1,188 @@
+"""Published things: models, snapshots, the merchant directory. Built offline, swapped whole.
+
+    <folder>/versions/<version>/…files…, manifest.json (SHA-256 of each file)
+    <folder>/current                                    (the version in force)
+
+A version is immutable and named by its content. `current` is replaced by a rename, so a reader
+sees the old or the new, never a half. Readers hold what they loaded:
+
+* a version that is wrong (a file missing, changed, of another schema) is refused, the last good
+  one goes on serving, and the reason is shown;
+* no `current` at all is an order, not an accident: the thing is withdrawn and no longer used.
+  Deleting one small file is how a harmful model or snapshot is taken out everywhere at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+__all__ = ["Manifest", "PublicationError", "Published", "publish", "verified", "withdraw"]
+
+T = TypeVar("T")
+
+CURRENT = "current"
+MANIFEST = "manifest.json"
+
+
+class PublicationError(Exception):
+    """A published version cannot be used. One sentence that says why."""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version consists of.
+
+    Attributes:
+        kind: what is published ("model", "snapshot", "merchants").
+        files: SHA-256 of each file by name, hexadecimal.
+        facts: what the publisher says of it; part of the version's identity.
+    """
+
+    kind: str
+    files: dict[str, str]
+    facts: dict[str, str | int | float | bool]
+
+
+def publish(
+    folder: Path,
+    *,
+    kind: str,
+    files: Mapping[str, Path | bytes],
+    facts: Mapping[str, str | int | float | bool],
+) -> str:
+    """Write a version and put it in force.
+
+    Args:
+        folder: where this kind is published.
+        kind: what it is.
+        files: content by file name; a path is moved, bytes are written.
+        facts: small facts that belong to the version.
+
+    Returns:
+        The version's name.
+    """
+    staging = folder / "versions" / f".staging-{os.getpid()}"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    for name, content in files.items():
+        if isinstance(content, bytes):
+            (staging / name).write_bytes(content)
+        else:
+            shutil.move(content, staging / name)
+    manifest = Manifest(
+        kind=kind,
+        files={name: _sha256(staging / name) for name in sorted(files)},
+        facts=dict(facts),
+    )
+    document = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"))
+    (staging / MANIFEST).write_bytes(document)
+    version = hashlib.sha256(document).hexdigest()[:12]
+    for path in staging.iterdir():
+        _fsync(path)
+    target = folder / "versions" / version
+    if target.exists():
+        shutil.rmtree(staging)
+    else:
+        staging.rename(target)
+    _point(folder, version)
+    return version
+
+
+def withdraw(folder: Path) -> None:
+    """Take what is published out of use."""
+    (folder / CURRENT).unlink(missing_ok=True)
+
+
+def verified(folder: Path, version: str, *, kind: str) -> Manifest:
+    """Check every file of a version against its manifest.
+
+    Raises:
+        PublicationError: something is missing, changed or of another kind.
+    """
+    where = folder / "versions" / version
+    try:
+        manifest = msgspec.json.decode((where / MANIFEST).read_bytes(), type=Manifest)
+        for name, expected in manifest.files.items():
+            if _sha256(where / name) != expected:
+                raise PublicationError(f"{kind} {version}: {name} is not what was published.")
+    except (OSError, msgspec.MsgspecError) as error:
+        raise PublicationError(f"{kind} {version} cannot be read: {error}.") from None
+    if manifest.kind != kind:
+        raise PublicationError(f"{version} is a {manifest.kind}, not a {kind}.")
+    return manifest
+
+
+class Published(Generic[T]):
+    """What a process holds of one published kind: the last good version, or nothing.
+
+    `refresh` does the disk work and may run in a thread; `value` is read by the decision path.
+    """
+
+    def __init__(self, folder: Path, load: Callable[[Path, str], T]) -> None:
+        """Watch a folder.
+
+        Args:
+            folder: where the kind is published.
+            load: makes the thing from (folder, version); raises PublicationError to refuse.
+        """
+        self.value: T | None = None
+        self.version: str | None = None
+        self.refused: str | None = None
+        self._folder = folder
+        self._load = load
+        self._seen: tuple[int, int] | None = None
+
+    def refresh(self) -> bool:
+        """Look at `current` and follow it. Returns whether anything changed."""
+        pointer = self._folder / CURRENT
+        try:
+            status = pointer.stat()
+            version = pointer.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            changed = self.value is not None
+            self.value = self.version = self._seen = None
+            self.refused = None
+            return changed
+        except (OSError, UnicodeDecodeError) as error:
+            self.refused = f"{pointer} cannot be read: {error}."
+            return False
+        seen = (status.st_mtime_ns, status.st_ino)
+        if seen == self._seen:
+            return False
+        self._seen = seen
+        if version == self.version:
+            self.refused = None
+            return True
+        try:
+            value = self._load(self._folder, version)
+        except PublicationError as error:
+            self.refused = str(error)
+            return True
+        self.value, self.version, self.refused = value, version, None
+        return True
+
+
+def _point(folder: Path, version: str) -> None:
+    fresh = folder / f".{CURRENT}-{os.getpid()}"
+    fresh.write_text(version + "\n", encoding="ascii")
+    _fsync(fresh)
+    fresh.replace(folder / CURRENT)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fsync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

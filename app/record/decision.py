@@ -1,0 +1,101 @@
+"""The decision record: everything needed to show, count and compute a decision again."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+__all__ = ["CounterEvent", "DecisionRecord", "decode_counter_event", "decode_record", "encode"]
+
+Positions = dict[str, tuple[int, int]]
+
+
+class DecisionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Payload of a decision in the journal. Versioned; readers keep fields they do not know.
+
+    Attributes:
+        tenant: whose attempt it is.
+        decision_id: of the service.
+        attempt_id: of the caller.
+        received_ms: receipt at the home region, ms since the epoch; the time that windows run on.
+        as_of_ms: when the counters were read.
+        request: the canonical body, card numbers redacted.
+        amount_ref: amount in the reference currency's minor units.
+        rates: version of the rate table behind `amount_ref`; None where there was no rate.
+        entities: id by entity, as counted.
+        bits: bit of an entity's id in distinct bitmaps, computed here, once.
+        merchant: the directory's entry as used.
+        action: what was answered.
+        score: calibrated probability, where a model scored.
+        ranking: orders attempts by suspicion on this rung.
+        rung: that answered.
+        not_higher: why each higher rung did not.
+        reasons: codes, strongest first.
+        thresholds: (step_up, decline) as applied.
+        model: name, version and provenance of the model that scored.
+        versions: of policy, rules, snapshot, directory and feature schema.
+        numbers: numeric inputs as scored, float32 little endian.
+        categories: category inputs as scored.
+        positions: by source and journal writer, the (epoch, seq) its counters had applied.
+        feature_age_ms: age of the counters when read.
+        deadline_ms: what the decision had.
+        took_ms: what it took.
+    """
+
+    v: int = 1
+    tenant: str
+    decision_id: str
+    attempt_id: str
+    received_ms: int
+    as_of_ms: int
+    request: bytes
+    amount_ref: int
+    rates: str | None = None
+    entities: dict[str, str]
+    bits: dict[str, int]
+    merchant: dict[str, str]
+    action: str
+    score: float | None = None
+    ranking: float
+    rung: str
+    not_higher: dict[str, str]
+    reasons: list[str]
+    thresholds: tuple[float | None, float] | None = None
+    model: dict[str, str] | None = None
+    versions: dict[str, str]
+    numbers: bytes = b""
+    categories: list[bytes] = msgspec.field(default_factory=list)
+    positions: dict[str, Positions] = msgspec.field(default_factory=dict)
+    feature_age_ms: int | None = None
+    deadline_ms: int
+    took_ms: float
+
+
+class CounterEvent(Struct, frozen=True):
+    """What the counters need of a decision record; the rest of the payload is skipped unread."""
+
+    tenant: str
+    received_ms: int
+    amount_ref: int
+    entities: dict[str, str]
+    bits: dict[str, int]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_record = msgspec.msgpack.Decoder(DecisionRecord)
+_counter_event = msgspec.msgpack.Decoder(CounterEvent)
+
+
+def encode(record: DecisionRecord) -> bytes:
+    """The record as journal payload."""
+    return _encoder.encode(record)
+
+
+def decode_record(payload: bytes) -> DecisionRecord:
+    """Read a decision's payload."""
+    return _record.decode(payload)
+
+
+def decode_counter_event(payload: bytes) -> CounterEvent:
+    """Read what the counters need of a decision's payload."""
+    return _counter_event.decode(payload)

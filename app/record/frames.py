@@ -1,0 +1,197 @@
+"""The journal's format on disk. Final: segments are kept for years.
+
+A segment is a header and records, little endian:
+
+    header, 64 bytes                          record
+      4  magic "SDJ1"                           4  length of the payload
+      1  format version                         1  kind (decision, outcome, label, seal)
+      1  region number                          1  payload version
+      2  writer                                 2  reserved, zero
+      4  writer epoch                           8  seq
+      8  first seq                              8  written at, ms since the epoch
+      8  opened at, ms since the epoch          .  payload (MessagePack)
+     32  head of the chain before               32  head of the chain after
+      4  reserved, zero
+
+The chain is head' = SHA-256(head + record without its last 32 bytes); a segment starts it from
+head = SHA-256(header), and the header holds the head that the segment before ended with. So one
+hash is checksum and chain in one: a torn tail, a changed byte, a record left out or moved all
+show as a head that does not follow.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.ids import EventId
+
+__all__ = [
+    "GENESIS",
+    "BrokenChain",
+    "Kind",
+    "Record",
+    "SegmentHeader",
+    "records",
+    "segment_name",
+    "segments_of",
+]
+
+MAGIC = b"SDJ1"
+VERSION = 1
+GENESIS = bytes(32)
+PAYLOAD_BYTES_MAX = 2**20
+
+_HEADER = struct.Struct("<4sBBHIQq32s4x")
+_RECORD = struct.Struct("<IBBHQq")
+_HEAD_BYTES = 32
+
+
+class BrokenChain(Exception):  # noqa: N818 - a fact about data, said as one
+    """A segment or record does not read as written."""
+
+
+class Kind(enum.IntEnum):
+    """What a record is about."""
+
+    DECISION = 1
+    OUTCOME = 2
+    LABEL = 3
+    SEAL = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentHeader:
+    """What a segment says of itself."""
+
+    region: int
+    writer: int
+    epoch: int
+    first_seq: int
+    opened_ms: int
+    previous: bytes
+
+    def pack(self) -> bytes:
+        """The header's bytes."""
+        return _HEADER.pack(
+            MAGIC,
+            VERSION,
+            self.region,
+            self.writer,
+            self.epoch,
+            self.first_seq,
+            self.opened_ms,
+            self.previous,
+        )
+
+    @classmethod
+    def unpack(cls, data: bytes) -> SegmentHeader:
+        """Read a header.
+
+        Raises:
+            BrokenChain: too short, not a segment, or of a later format.
+        """
+        if len(data) < _HEADER.size:
+            raise BrokenChain("the segment ends within its header")
+        magic, version, region, writer, epoch, first, opened, previous = _HEADER.unpack_from(data)
+        if magic != MAGIC or version != VERSION:
+            raise BrokenChain("not a journal segment of this format")
+        return cls(
+            region=region,
+            writer=writer,
+            epoch=epoch,
+            first_seq=first,
+            opened_ms=opened,
+            previous=previous,
+        )
+
+    @property
+    def head(self) -> bytes:
+        """The chain's head before the first record."""
+        return hashlib.sha256(self.pack()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as read.
+
+    Attributes:
+        id: the event's identity.
+        kind: what it is about.
+        written_ms: when it was appended.
+        payload: MessagePack.
+        head: the chain's head after it.
+        end: offset in the segment just behind it.
+    """
+
+    id: EventId
+    kind: Kind
+    written_ms: int
+    payload: bytes
+    head: bytes
+    end: int
+
+
+def frame(*, kind: Kind, seq: int, written_ms: int, payload: bytes, head: bytes) -> bytes:
+    """A record's bytes, its own head last."""
+    body = _RECORD.pack(len(payload), kind, 1, 0, seq, written_ms) + payload
+    return body + hashlib.sha256(head + body).digest()
+
+
+def records(
+    data: bytes, header: SegmentHeader, *, offset: int = _HEADER.size, head: bytes | None = None
+) -> Iterator[Record]:
+    """Read the whole records of a segment.
+
+    Args:
+        data: the segment's bytes from `offset` on.
+        header: the segment's header.
+        offset: where in the segment `data` starts.
+        head: the chain's head at `offset`; the header's own by default.
+
+    Yields:
+        Each record whose head follows from the one before. Stops at an incomplete record.
+
+    Raises:
+        BrokenChain: a complete record's head does not follow.
+    """
+    head = header.head if head is None else head
+    at = 0
+    while at + _RECORD.size <= len(data):
+        length, kind, _, _, seq, written_ms = _RECORD.unpack_from(data, at)
+        if length > PAYLOAD_BYTES_MAX:
+            raise BrokenChain(f"a record claims {length} bytes")
+        body_end = at + _RECORD.size + length
+        end = body_end + _HEAD_BYTES
+        if end > len(data):
+            return
+        expected = hashlib.sha256(head + data[at:body_end]).digest()
+        if expected != data[body_end:end]:
+            raise BrokenChain(f"the chain breaks at seq {seq}")
+        head = expected
+        yield Record(
+            EventId(header.region, header.writer, header.epoch, seq),
+            Kind(kind),
+            written_ms,
+            data[at + _RECORD.size : body_end],
+            head,
+            offset + end,
+        )
+        at = end
+
+
+def segment_name(epoch: int, first_seq: int) -> str:
+    """File name of a segment; names sort in the order of the records."""
+    return f"{epoch:08d}-{first_seq:012d}.journal"
+
+
+def segments_of(folder: Path) -> list[Path]:
+    """A writer's segments, oldest first."""
+    return sorted(folder.glob("*.journal"))
+
+
+HEADER_BYTES = _HEADER.size

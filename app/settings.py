@@ -1,0 +1,177 @@
+"""The settings of a scorer and its data plane: the only place that reads the environment.
+
+`stepdown.toml` in the home folder (table `[scorer]`), then `STEPDOWN_*` variables, which win.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+__all__ = ["ConfigurationError", "ScorerSettings", "Shard", "SourceAddress", "load"]
+
+PREFIX = "STEPDOWN_"
+Port = Annotated[int, Meta(ge=1, le=65_535)]
+
+
+class ConfigurationError(Exception):
+    """A setting is wrong; the process must not start. One sentence that names it."""
+
+
+class Shard(msgspec.Struct, frozen=True):
+    """Address of one shard's server."""
+
+    host: str
+    port: int
+
+
+class SourceAddress(msgspec.Struct, frozen=True):
+    """One home region's datastore, as this region reads it."""
+
+    region: str
+    shards: tuple[Shard, ...]
+
+
+class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a scorer, an applier and the operations listener need to know.
+
+    Attributes:
+        home: folder of all local state.
+        region: region served; its number comes from the topology.
+        profile: outside `development`, a model trained on simulated data never decides.
+        api_host: address the scorers listen on.
+        api_port: port of the API.
+        operations_port: port of metrics and operations.
+        workers: scorer processes.
+        sources: `region=host:port[|host:port...]`, comma separated: one store per home region.
+        store: `host:port[|host:port...]` of this region's own store, written by the applier.
+        datastore_password_file: file with the datastores' password; empty for none.
+        deadline_target_ms: what a decision should take at most.
+        deadline_hard_ms: what a decision must take at most.
+        source_timeout_ms: longest wait for one source.
+        counters_age_max_ms: counters older than this are stale: the ladder steps down.
+        snapshot_age_max_h: a snapshot older than this is stale; 0 for no bound. No bound in the
+            development profile, whose snapshot is of simulated days.
+        linger_ms: how long the applier gathers events before it writes.
+        fsync_ms: how long an appended record may wait for its fsync.
+        journal_segment_bytes: size from which a journal segment is closed.
+        poll_s: how often published files are looked at.
+    """
+
+    home: Path = Path(".stepdown")
+    region: str = "us-east-1"
+    profile: Literal["development", "staging", "production"] = "development"
+    api_host: str = "127.0.0.1"
+    api_port: Port = 18_000
+    operations_port: Port = 18_001
+    workers: Annotated[int, Meta(ge=1, le=256)] = 2
+    sources: str = "us-east-1=127.0.0.1:18010"
+    store: str = "127.0.0.1:18010"
+    datastore_password_file: str = ""
+    deadline_target_ms: Annotated[int, Meta(ge=20, le=1_000)] = 80
+    deadline_hard_ms: Annotated[int, Meta(ge=20, le=1_000)] = 100
+    source_timeout_ms: Annotated[int, Meta(ge=1, le=500)] = 25
+    counters_age_max_ms: Annotated[int, Meta(ge=100)] = 30_000
+    snapshot_age_max_h: Annotated[float, Meta(ge=0)] = 36.0
+    linger_ms: Annotated[int, Meta(ge=0, le=1_000)] = 15
+    fsync_ms: Annotated[int, Meta(ge=0, le=1_000)] = 10
+    journal_segment_bytes: Annotated[int, Meta(ge=4_096)] = 16 * 2**20
+    poll_s: Annotated[float, Meta(gt=0, le=60)] = 0.5
+
+    @property
+    def region_folder(self) -> Path:
+        """Folder of this region's state."""
+        return self.home / self.region
+
+    @property
+    def published(self) -> Path:
+        """Folder of what this region's scorers load."""
+        return self.region_folder / "published"
+
+    @property
+    def journal(self) -> Path:
+        """Folder of this region's journals, one folder a writer."""
+        return self.region_folder / "journal"
+
+    def source_addresses(self) -> tuple[SourceAddress, ...]:
+        """The stores to read, this region's own first as written."""
+        found = []
+        for part in filter(None, self.sources.split(",")):
+            region, _, shards = part.strip().partition("=")
+            found.append(SourceAddress(region, _shards(shards, "sources")))
+        return tuple(found)
+
+    def store_shards(self) -> tuple[Shard, ...]:
+        """The shards of this region's own store."""
+        return _shards(self.store, "store")
+
+    def datastore_password(self) -> str | None:
+        """The datastores' password, from its file."""
+        if not self.datastore_password_file:
+            return None
+        try:
+            return Path(self.datastore_password_file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigurationError(
+                f"datastore_password_file cannot be read: {error.strerror}: "
+                f"{self.datastore_password_file}."
+            ) from None
+
+
+def load(environ: Mapping[str, str] | None = None) -> ScorerSettings:
+    """Read the settings.
+
+    Args:
+        environ: variables to read; the process's own by default.
+
+    Raises:
+        ConfigurationError: a setting is unknown, of the wrong type or out of range.
+    """
+    variables = os.environ if environ is None else environ
+    home = Path(variables.get(PREFIX + "HOME", ".stepdown"))
+    values: dict[str, Any] = _from_file(home / "stepdown.toml")
+    for name in ScorerSettings.__struct_fields__:
+        if (text := variables.get(PREFIX + name.upper())) is not None:
+            values[name] = text
+    values["home"] = str(home)
+    try:
+        settings = msgspec.convert(values, ScorerSettings, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"A setting of the scorer is wrong: {error}.") from None
+    settings.source_addresses()
+    settings.store_shards()
+    if settings.deadline_target_ms > settings.deadline_hard_ms:
+        raise ConfigurationError("deadline_target_ms must not exceed deadline_hard_ms.")
+    return settings
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return dict(tomllib.load(file).get("scorer", {}))
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}.") from None
+
+
+def _path(kind: type, value: object) -> Path:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError
+
+
+def _shards(text: str, setting: str) -> tuple[Shard, ...]:
+    shards = []
+    for part in text.split("|"):
+        host, _, port = part.strip().rpartition(":")
+        if not host or not port.isdigit():
+            raise ConfigurationError(f"{setting}: {part!r} is not host:port.")
+        shards.append(Shard(host, int(port)))
+    return tuple(shards)

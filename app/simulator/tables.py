@@ -1,0 +1,163 @@
+"""Arrow tables: the columns of the wire, under the names the files keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from app.simulator.arrays import Bools, Ints
+from app.simulator.attempts import Attempts
+from app.simulator.campaigns import PATTERNS
+from app.simulator.config import SimulatorConfig
+from app.simulator.details import CHANNELS, ENTRY_MODES, KINDS, Details
+from app.simulator.ids import opaque_ids
+from app.simulator.instruments import BRANDS, FUNDINGS
+from app.simulator.labels import SOURCES, Labels
+from app.simulator.merchants import CATEGORIES, TIERS
+from app.simulator.people import BROWSERS, DEVICE_KINDS, DOMAINS, OSES
+from app.simulator.world import World
+
+__all__ = ["attempts_table", "labels_table", "merchants_table"]
+
+_INSTANT = pa.timestamp("ms", tz="UTC")
+
+
+def attempts_table(
+    config: SimulatorConfig, world: World, attempts: Attempts, details: Details, rows: Ints
+) -> pa.Table:
+    """The attempts as the files keep them; `rows` numbers them over the whole simulation.
+
+    Columns are the wire's fields, a dot written as two underscores, and the truth (`fraud`,
+    `fraud_pattern`), which no request holds.
+    """
+    fraud = attempts.pattern > 0
+    cents = np.where(details.kind == KINDS.index("verification"), 0, attempts.cents)
+    columns: dict[str, pa.Array] = {
+        "attempt_id": opaque_ids("att_", config.seed, rows),
+        "received_at": _instants(attempts.at_ms),
+        "region": _words([mix.name for mix in config.regions], details.region),
+        "amount__value": pa.array(cents),
+        "amount__currency": _words(["USD"], np.zeros(len(rows), dtype=np.int64)),
+        "amount_ref": pa.array(cents),
+        "merchant__id": opaque_ids("mer_", config.seed, attempts.merchant),
+        "merchant__terminal_id": _known(
+            opaque_ids("ter_", config.seed, details.terminal), details.has_terminal
+        ),
+        **_instrument(config, world, attempts, details),
+        "transaction__kind": _words(KINDS, details.kind),
+        "transaction__channel": _words(CHANNELS, details.channel),
+        "transaction__entry_mode": _words(ENTRY_MODES, details.entry_mode, details.has_entry_mode),
+        **_customer(config, world, attempts, details),
+        **_origin(config, world, attempts, details),
+        "address__billing_country": _words(
+            world.geography.codes, details.billing_country, details.has_billing
+        ),
+        "address__shipping_country": _words(
+            world.geography.codes, details.shipping_country, details.has_shipping
+        ),
+        "basket__items": pa.array(details.items, mask=~details.has_basket),
+        "basket__gift_cards": pa.array(details.gift_cards, mask=~details.has_basket),
+        "fraud": pa.array(fraud),
+        "fraud_pattern": _words(PATTERNS, attempts.pattern, fraud),
+    }
+    return pa.table(columns)
+
+
+def labels_table(config: SimulatorConfig, labels: Labels) -> pa.Table:
+    """The labels, sorted by arrival."""
+    return pa.table(
+        {
+            "attempt_id": opaque_ids("att_", config.seed, labels.attempt),
+            "label": _words(["fraud"], np.zeros(len(labels.attempt), dtype=np.int64)),
+            "source": _words(SOURCES, labels.source),
+            "event_at": _instants(labels.event_ms),
+            "arrived_at": _instants(labels.arrived_ms),
+        }
+    )
+
+
+def merchants_table(config: SimulatorConfig, world: World) -> pa.Table:
+    """The merchant directory, in the order of row numbers."""
+    merchants = world.merchants
+    return pa.table(
+        {
+            "merchant_id": opaque_ids("mer_", config.seed, np.arange(len(merchants.category))),
+            "tier": _words(TIERS, merchants.tier),
+            "category": _words([category.name for category in CATEGORIES], merchants.category),
+            "country": _words(world.geography.codes, merchants.country),
+            "region": _words(
+                [mix.name for mix in config.regions], world.geography.region[merchants.country]
+            ),
+            "first_seen": _instants(merchants.opened_ms),
+        }
+    )
+
+
+def _instrument(
+    config: SimulatorConfig, world: World, attempts: Attempts, details: Details
+) -> dict[str, pa.Array]:
+    """Columns of the card."""
+    bins, row = world.bins, world.card_bin[attempts.card]
+    numbers = [str(number) for number in bins.number.tolist()]
+    return {
+        "instrument__token": opaque_ids("tok_", config.seed, attempts.card),
+        "instrument__bin": _words(numbers, row, details.has_bin),
+        "instrument__brand": _words(BRANDS, bins.brand[row]),
+        "instrument__funding": _words(FUNDINGS, bins.funding[row], details.has_bin),
+        "instrument__issuer_country": _words(
+            world.geography.codes, bins.country[row], details.has_bin
+        ),
+    }
+
+
+def _customer(
+    config: SimulatorConfig, world: World, attempts: Attempts, details: Details
+) -> dict[str, pa.Array]:
+    """Columns of the account; a guest has none but the e-mail address."""
+    account = attempts.account
+    return {
+        "customer__id": _known(opaque_ids("cus_", config.seed, account), details.has_customer),
+        "customer__account_created_at": _instants(
+            np.minimum(world.accounts.created_ms[account], attempts.at_ms), details.has_customer
+        ),
+        "customer__email_hash": _known(opaque_ids("eml_", config.seed, account), details.has_email),
+        "customer__email_domain": _words(
+            DOMAINS, world.accounts.domain[account], details.has_email
+        ),
+    }
+
+
+def _origin(
+    config: SimulatorConfig, world: World, attempts: Attempts, details: Details
+) -> dict[str, pa.Array]:
+    """Columns of the device and the address."""
+    devices, device, seen = world.devices, attempts.device, details.has_device
+    networks, network, routed = world.networks, attempts.network, details.has_network
+    return {
+        "device__id": _known(opaque_ids("dev_", config.seed, device), seen),
+        "device__kind": _words(DEVICE_KINDS, devices.kind[device], seen),
+        "device__os": _words(OSES, devices.os[device], seen),
+        "device__browser": _words(BROWSERS, devices.browser[device], seen),
+        "device__emulator": pa.array(devices.emulator[device], mask=~seen),
+        "network__ip_hash": _known(opaque_ids("ip_", config.seed, network), routed),
+        "network__ip_country": _words(world.geography.codes, networks.country[network], routed),
+        "network__ip_asn": pa.array(networks.asn[network], mask=~routed),
+        "network__proxy": pa.array(networks.proxy[network], mask=~routed),
+    }
+
+
+def _instants(ms: Ints, known: Bools | None = None) -> pa.Array:
+    """UTC timestamps of millisecond resolution, null where not known."""
+    return pa.array(ms, mask=None if known is None else ~known).cast(_INSTANT)
+
+
+def _words(table: Sequence[str], rows: Ints, known: Bools | None = None) -> pa.Array:
+    """The words at the given positions, null where not known."""
+    return pa.array(table, pa.string()).take(pa.array(rows, mask=None if known is None else ~known))
+
+
+def _known(values: pa.Array, known: Bools) -> pa.Array:
+    """The values, null where not known."""
+    return pa.compute.if_else(pa.array(known), values, None)

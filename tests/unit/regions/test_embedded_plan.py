@@ -1,0 +1,117 @@
+"""The plan of embedded regions: what runs, in which order, on which ports, told what."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from regions.topology import TopologyError, load_topology
+from regions.world.embedded import datastore_binary, embedded_plan
+from regions.world.plan import AnswersHttp, AnswersPing, Plan
+from regions.world.settings import WorldSettings
+
+
+def plan_of(home: Path, *regions: str, **settings: object) -> Plan:
+    return embedded_plan(
+        WorldSettings(home=home, port_base=30_000, regions=regions, **settings), load_topology()
+    )
+
+
+def test_a_region_starts_from_the_datastore_up_to_the_scorer(tmp_path):
+    plan = plan_of(tmp_path, "us-east-1")
+    assert [spec.name for spec in plan.processes] == [
+        "us-east-1/datastore",
+        "us-east-1/applier",
+        "us-east-1/operations",
+        "us-east-1/scorer",
+    ]
+    assert [spec.port for spec in plan.processes] == [30_010, None, 30_001, 30_000]
+
+
+def test_readiness_is_asked_of_each_process_as_its_users_would(tmp_path):
+    datastore, _, operations, scorer = plan_of(tmp_path, "us-east-1").processes
+    assert isinstance(datastore.ready, AnswersPing)
+    assert operations.ready == AnswersHttp(host="127.0.0.1", port=30_001, path="/livez")
+    assert scorer.ready == AnswersHttp(host="127.0.0.1", port=30_000, path="/livez")
+
+
+def test_a_scorer_is_told_what_it_needs(tmp_path):
+    environment = plan_of(tmp_path, "us-east-1").processes[-1].environment
+    assert environment["STEPDOWN_HOME"] == str(tmp_path)
+    assert environment["STEPDOWN_REGION"] == "us-east-1"
+    assert environment["STEPDOWN_PROFILE"] == "development"
+    assert environment["STEPDOWN_API_PORT"] == "30000"
+    assert environment["STEPDOWN_OPERATIONS_PORT"] == "30001"
+    assert environment["STEPDOWN_STORE"] == "127.0.0.1:30010"
+    assert environment["STEPDOWN_SOURCES"] == "us-east-1=127.0.0.1:30010"
+
+
+def test_a_region_reads_the_stores_of_the_regions_that_run_its_own_first(tmp_path):
+    scorer = plan_of(tmp_path, "us-east-1", "eu-west-1").processes[-1]
+    assert scorer.name == "eu-west-1/scorer"
+    assert scorer.environment["STEPDOWN_SOURCES"] == (
+        "eu-west-1=127.0.0.1:30110,us-east-1=127.0.0.1:30010"
+    )
+
+
+def test_each_shard_of_a_store_is_a_datastore_of_its_own(tmp_path):
+    topology = load_topology()
+    region = msgspec.structs.replace(topology.regions["us-east-1"], shards=2)
+    topology = msgspec.structs.replace(topology, regions={**topology.regions, "us-east-1": region})
+    plan = embedded_plan(WorldSettings(home=tmp_path, port_base=30_000), topology)
+    assert [spec.name for spec in plan.processes[:2]] == [
+        "us-east-1/datastore",
+        "us-east-1/datastore-1",
+    ]
+    assert plan.processes[-1].environment["STEPDOWN_STORE"] == "127.0.0.1:30010|127.0.0.1:30011"
+
+
+def test_the_datastores_configuration_is_private_and_keeps_what_it_is_told(tmp_path):
+    datastore = plan_of(tmp_path, "us-east-1").processes[0]
+    configuration = Path(datastore.command[1])
+    assert stat.S_IMODE(configuration.stat().st_mode) == 0o600
+    lines = configuration.read_text().splitlines()
+    password = (tmp_path / "secrets" / "datastore").read_text()
+    for line in (
+        "bind 127.0.0.1",
+        "port 30010",
+        f"requirepass {password}",
+        "appendonly yes",
+        "appendfsync everysec",
+        'save ""',
+        "repl-diskless-sync-delay 0",
+        "maxmemory-policy noeviction",
+    ):
+        assert line in lines
+
+
+def test_the_password_is_nowhere_in_the_plan(tmp_path):
+    plan = plan_of(tmp_path, "us-east-1")
+    password = (tmp_path / "secrets" / "datastore").read_text()
+    assert password not in msgspec.json.encode(plan).decode()
+
+
+def test_only_the_api_listens_where_others_can_reach_it(tmp_path):
+    plan = plan_of(tmp_path, "us-east-1", host="0.0.0.0", allow_remote=True)
+    assert [spec.host for spec in plan.processes] == ["127.0.0.1"] * 3 + ["0.0.0.0"]
+
+
+def test_everything_stops_within_fifteen_seconds(tmp_path):
+    assert sum(spec.stop_timeout_s for spec in plan_of(tmp_path, "us-east-1").processes) < 15
+
+
+def test_a_region_that_is_not_in_the_topology_is_refused(tmp_path):
+    with pytest.raises(TopologyError, match="there is no region 'mars-1'"):
+        plan_of(tmp_path, "mars-1")
+
+
+def test_the_datastores_program_comes_with_the_wheel():
+    assert datastore_binary().name == "valkey-server"
+
+
+def test_a_plan_is_the_same_after_it_was_written_and_read(tmp_path):
+    plan = plan_of(tmp_path, "us-east-1", "eu-west-1")
+    assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan
