@@ -183,6 +183,13 @@ class Ladder(Generic[AttemptT]):
         assessment = self._last.assess(attempt)
         return self._taken(self._last.name, assessment, not_higher, started_s, tried_s)
 
+    def last_resort(self, attempt: AttemptT) -> Descent:
+        """The last rung's assessment, for when what stands behind the ladder fails on a score."""
+        started_s = self._clock.monotonic()
+        assessment = self._last.assess(attempt)
+        not_higher = {step.rung.name: Reason.BUG for step in self._steps}
+        return self._taken(self._last.name, assessment, not_higher, started_s, started_s)
+
     async def _try(
         self, step: Step[AttemptT], attempt: AttemptT, deadline: Deadline
     ) -> Assessment | BaseException:

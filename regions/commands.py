@@ -42,34 +42,30 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 def up(home: HomeOption = None, json: JsonOption = False) -> None:
     """Bring the service up, post a few payment attempts, and show the decisions.
 
-    On the first run a model is trained on simulated data, which takes a while. When everything
-    runs already, only the attempts are posted.
+    The first run trains a model on simulated data, which takes a while.
+    When everything runs already, only the attempts are posted.
     """
     with _told_in_a_sentence(json=json):
         screen = Console(stderr=json)
-        settings, topology = _settings(home), load_topology()
+        settings = _settings(home)
         already = _is_running(settings)
         if already:
-            screen.print("everything was started before.")
-            world = World(settings.home)
-            status = _wait(world, screen)
+            screen.print("the service was started before.")
+            now = _wait(World(settings.home), screen)
         else:
-            status = _start(settings, topology, screen)
-        samples = _post_samples(settings, topology, screen)
-        places = [_places(name, settings, topology) for name in settings.regions]
+            now = _start(settings, load_topology(), screen)
+        places = [_places(region, settings, now) for region in now.regions]
+        samples = _post_samples(places, settings, screen)
+        for place in places:
+            _show_places(place, screen)
         if json:
             _print_json(
                 {
                     "already_running": already,
                     "regions": places,
-                    "processes": status.processes,
+                    "processes": now.processes,
                     "samples": samples,
                 }
-            )
-            return
-        for place in places:
-            screen.print(
-                "  ".join(f"{name} {where}" for name, where in place.items()), soft_wrap=True
             )
 
 
@@ -92,22 +88,19 @@ def status(home: HomeOption = None, json: JsonOption = False) -> None:
     The exit code is 1 when anything is not ready.
     """
     with _told_in_a_sentence(json=json):
-        settings, topology = _settings(home), load_topology()
         try:
-            now = World.connect(settings.home).status()
+            now = World.connect(_settings(home).home).status()
         except NotRunningError:
             _show_nothing(json=json)
             raise typer.Exit(1) from None
-        regions = dict.fromkeys(process.region for process in now.processes)
-        readyz = {name: _readyz(topology.ports(name, settings.port_base).operations)
-                  for name in regions}  # fmt: skip
+        readyz = {region: _readyz(now.port(f"{region}/operations")) for region in now.regions}
         if json:
             _print_json({"running": True, "processes": now.processes, "regions": readyz})
         else:
             screen = Console()
             screen.print(display.process_table(now))
-            for name, said in readyz.items():
-                screen.print(display.rung_table(name, said))
+            for region, said in readyz.items():
+                screen.print(display.rung_table(region, said))
         if not now.ready:
             raise typer.Exit(1)
 
@@ -147,11 +140,13 @@ def _start(settings: WorldSettings, topology: Topology, screen: Console) -> Worl
             screen.print(cleaned)
         plan = embedded_plan(settings, topology)
         check_ports(plan)
+        screen.print("making sure that a model is published ...")
         _publish(settings, screen)
+        screen.print("starting the processes ...")
         world = claimed.launch(plan)
     try:
         return _wait(world, screen)
-    except (NotReadyError, KeyboardInterrupt):
+    except (WorldError, KeyboardInterrupt):
         bring_down(settings.home)
         raise
 
@@ -182,35 +177,42 @@ def _wait(world: World, screen: Console) -> WorldStatus:
 
 
 def _post_samples(
-    settings: WorldSettings, topology: Topology, screen: Console
+    places: list[dict[str, str]], settings: WorldSettings, screen: Console
 ) -> list[dict[str, Any]]:
+    """Post the sample attempts to every region, and show the decisions."""
     from app.samples import post_samples
 
     samples: list[dict[str, Any]] = []
-    for region in settings.regions:
-        url = _places(region, settings, topology)["api"]
-        decided = post_samples(url, settings.home)
+    for place in places:
+        decided = post_samples(place["api"], settings.home)
         screen.print(display.decision_table(decided))
-        samples += [{"region": region, **sample} for sample in decided]
+        samples += [{"region": place["region"], **sample} for sample in decided]
     return samples
 
 
-def _places(region: str, settings: WorldSettings, topology: Topology) -> dict[str, str]:
-    """Where a region's API, documentation, operations page and logs are."""
-    ports = topology.ports(region, settings.port_base)
+def _places(region: str, settings: WorldSettings, now: WorldStatus) -> dict[str, str]:
+    """Where a running region's API, documentation, operations page and logs are."""
     host = settings.connect_host
-    api = f"http://{f'[{host}]' if ':' in host else host}:{ports.api}"
+    bracketed = f"[{host}]" if ":" in host else host
+    api = f"http://{bracketed}:{now.port(f'{region}/scorer')}"
     return {
         "region": region,
         "api": api,
         "docs": f"{api}/docs",
-        "operations": f"http://127.0.0.1:{ports.operations}/",
+        "operations": f"http://127.0.0.1:{now.port(f'{region}/operations')}/",
         "logs": str(Home(settings.home).log(region, "scorer").parent),
     }
 
 
-def _readyz(port: int) -> dict[str, Any] | None:
-    """What a region says of its rungs; None when it does not say."""
+def _show_places(place: dict[str, str], screen: Console) -> None:
+    for name, where in place.items():
+        screen.print(f"{name:>10}  {where}", soft_wrap=True)
+
+
+def _readyz(port: int | None) -> dict[str, Any] | None:
+    """What a region's operations listener says of its rungs; None when it does not say."""
+    if port is None:
+        return None
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_READYZ_TIMEOUT_S)
     try:
         connection.request("GET", "/readyz")

@@ -7,6 +7,7 @@ like any other dependency.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from app.features.vector import Row
 from app.models.artifact import Artifact, RungModel, objects
 from fallback.breaker import Breaker
 from fallback.deadline import Deadline
-from fallback.errors import DeadlineNear, DependencyUnavailable, ModelUnavailable
+from fallback.errors import DeadlineNear, DependencyCorrupt, DependencyUnavailable, ModelUnavailable
 from fallback.rung import RungName
 
 __all__ = ["ModelScore", "ModelScorer"]
@@ -92,5 +93,8 @@ class ModelScorer:
                 raise DependencyUnavailable(str(error), dependency=f"model:{self._rung}") from error
         calibration = model.facts.calibration
         return [
-            ModelScore(calibration.probability(float(raw)), float(raw), artifact) for raw in raws
+            ModelScore(calibration.probability(float(raw)), float(raw), artifact)
+            if math.isfinite(raw)
+            else DependencyCorrupt("the score is not a number", dependency=f"model:{self._rung}")
+            for raw in raws
         ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from app.api.wire import Model
+
 __all__ = ["CounterEvent", "DecisionRecord", "decode_counter_event", "decode_record", "encode"]
 
 Positions = dict[str, tuple[int, int]]
@@ -34,6 +36,7 @@ class DecisionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
         thresholds: (step_up, decline) as applied.
         model: name, version and provenance of the model that scored.
         versions: of policy, rules, snapshot, directory and feature schema.
+        raw_score: log odds as the model gave them.
         numbers: numeric inputs as scored, float32 little endian.
         categories: category inputs as scored.
         positions: by source and journal writer, the (epoch, seq) its counters had applied.
@@ -61,8 +64,9 @@ class DecisionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     not_higher: dict[str, str]
     reasons: list[str]
     thresholds: tuple[float | None, float] | None = None
-    model: dict[str, str] | None = None
+    model: Model | None = None
     versions: dict[str, str]
+    raw_score: float | None = None
     numbers: bytes = b""
     categories: list[bytes] = msgspec.field(default_factory=list)
     positions: dict[str, Positions] = msgspec.field(default_factory=dict)

@@ -35,13 +35,13 @@ class _Pattern:
 
 
 _SHAPES = (
-    _Pattern(least=10, further=8, lasts_ms=4 * HOUR_MS, crew=2),
-    _Pattern(least=3, further=3, lasts_ms=2 * DAY_MS, crew=1),
-    _Pattern(least=25, further=20, lasts_ms=28 * DAY_MS, crew=8),
+    _Pattern(least=12, further=6, lasts_ms=4 * HOUR_MS, crew=2),
+    _Pattern(least=5, further=3, lasts_ms=2 * DAY_MS, crew=1),
+    _Pattern(least=55, further=15, lasts_ms=28 * DAY_MS, crew=8),
 )
 # Attempts a day of a merchant worth compromising: below, a campaign of 28 days would be most of
 # its traffic; above, it would drown.
-_COMPROMISED_DAILY = (0.7, 3.5)
+_COMPROMISED_DAILY = (1.0, 2.2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

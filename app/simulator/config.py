@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["PatternMix", "RegionMix", "SimulatorConfig"]
 
-_ATTEMPTS_PER_CUSTOMER = 8
+_ATTEMPTS_PER_CUSTOMER = 14
 _ATTEMPTS_PER_MERCHANT = 250
 
 
@@ -41,9 +41,9 @@ class RegionMix:
 class PatternMix:
     """How the fraudulent attempts divide into patterns; the shares add up to 1."""
 
-    card_testing: float = 0.28
-    stolen_card: float = 0.40
-    merchant_compromise: float = 0.32
+    card_testing: float = 0.26
+    stolen_card: float = 0.34
+    merchant_compromise: float = 0.40
 
     def __post_init__(self) -> None:
         """Raise ValueError unless the shares are a division of the whole."""

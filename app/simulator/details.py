@@ -20,13 +20,13 @@ __all__ = ["CHANNELS", "ENTRY_MODES", "KINDS", "Details", "draw_details"]
 
 KINDS = ("payment", "verification", "recurring", "instalment")
 _KIND_WEIGHTS = (0.90, 0.015, 0.07, 0.015)
-_FRAUD_KIND_WEIGHTS = (0.93, 0.03, 0.03, 0.01)
+_FRAUD_KIND_WEIGHTS = (0.925, 0.02, 0.045, 0.01)
 CHANNELS = ("ecommerce", "in_app", "moto", "pos")
 _REMOTE_WEIGHTS = (0.66, 0.31, 0.03)
 ENTRY_MODES = ("chip", "contactless", "magstripe", "keyed", "on_file", "wallet")
 _STORE_WEIGHTS = (0.42, 0.52, 0.06)
 _REMOTE_ENTRY_WEIGHTS = (0, 0, 0, 0.48, 0.32, 0.20)
-_FRAUD_ENTRY_WEIGHTS = (0, 0, 0, 0.58, 0.28, 0.14)
+_FRAUD_ENTRY_WEIGHTS = (0, 0, 0, 0.54, 0.30, 0.16)
 
 _IN_STORE = np.array([category.in_store for category in CATEGORIES])
 _DIGITAL = np.array([category.digital for category in CATEGORIES])
@@ -85,7 +85,7 @@ def draw_details(rng: Random, world: World, attempts: Attempts, *, season: bool)
     lifted = np.minimum(_GIFT_SHARE[category] * (_SEASON_GIFTS if season else 1.0), 0.95)
     terminals = world.merchants.terminals[attempts.merchant]
     till = np.where(in_store, (rng.random(size) * terminals).astype(np.int64), 0)
-    guest = chance(rng, np.where(attempts.pattern == _TESTING, 0.45, 0.25), size)
+    guest = chance(rng, np.where(attempts.pattern == _TESTING, 0.35, 0.25), size)
     remote = ~in_store
     return Details(
         kind=np.where(in_store, 0, _tilted(rng, _KIND_WEIGHTS, _FRAUD_KIND_WEIGHTS, fraud)),

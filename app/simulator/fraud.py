@@ -35,13 +35,16 @@ from app.simulator.world import World
 __all__ = ["fraudulent_attempts"]
 
 _TAKEOVER_SHARE = 0.45  # of stolen cards used through the victim's own account
-_HIDDEN_SHARE = 0.35  # of attempts through a carrier's shared address of the victim's country
-_VICTIMS_AT_HOME = 0.85  # victims from the campaign's main country
+_STOLEN_HIDDEN, _COMPROMISE_HIDDEN = (
+    0.35,
+    0.75,
+)  # of attempts through a carrier's shared address of the victim's country
+_VICTIMS_AT_HOME = 0.92  # victims from the campaign's main country
 _TESTED_AGAIN = 0.25  # test attempts with the card of the attempt before
 _TEST_MEDIAN_CENTS, _TEST_SPREAD = 450, 0.8
 _TEST_PACE_MS = 40_000
-_STOLEN_MEDIAN_CENTS, _STOLEN_SPREAD = 24_000, 0.5  # for a victim of level 1
-_COMPROMISE_UPLIFT = 1.6
+_STOLEN_MEDIAN_CENTS, _STOLEN_SPREAD = 45_000, 0.5  # for a victim of level 1
+_COMPROMISE_UPLIFT = 2.5
 
 
 def fraudulent_attempts(rng: Random, config: SimulatorConfig, world: World) -> Attempts:
@@ -112,7 +115,9 @@ def _stolen_card(rng: Random, world: World, campaigns: Campaigns) -> Attempts:
         account=np.where(takeover, victims, world.layout.crew_account + members)[row],
         card=cards[row],
         device=(world.layout.crew_device + members)[row],
-        network=_hide(rng, world, victims[row], (world.layout.crew_network + members)[row]),
+        network=_hide(
+            rng, world, victims[row], (world.layout.crew_network + members)[row], _STOLEN_HIDDEN
+        ),
         merchant=merchant,
         cents=whole_cents(cents),
         pattern=campaigns.pattern[row],
@@ -142,7 +147,7 @@ def _merchant_compromise(rng: Random, world: World, campaigns: Campaigns) -> Att
         account=np.where(takeover, victim, world.layout.crew_account + member),
         card=world.cards.first[victim],
         device=world.layout.crew_device + member,
-        network=_hide(rng, world, victim, world.layout.crew_network + member),
+        network=_hide(rng, world, victim, world.layout.crew_network + member, _COMPROMISE_HIDDEN),
         merchant=merchant,
         cents=whole_cents(usual_cents(rng, world, victim, merchant) * _COMPROMISE_UPLIFT),
         pattern=campaigns.pattern[row],
@@ -164,17 +169,17 @@ def _customers_of(rng: Random, world: World, merchant: int, size: int) -> Ints:
 
 
 def _members(rng: Random, campaigns: Campaigns, row: Ints) -> Ints:
-    """A crew member for each attempt, given the row of its campaign."""
-    lot = rng.random(len(row)) * campaigns.crew[row]
+    """A crew member for each attempt, the first one most often; `row` is its campaign's."""
+    lot = rng.random(len(row)) ** 3 * campaigns.crew[row]
     return np.asarray(campaigns.first_member[row] + lot.astype(np.int64))
 
 
-def _hide(rng: Random, world: World, victim: Ints, network: Ints) -> Ints:
+def _hide(rng: Random, world: World, victim: Ints, network: Ints, share: float) -> Ints:
     """Some attempts come through a shared address of the victim's country instead."""
     country = world.accounts.country[victim]
     lot = rng.random(len(victim)) * world.layout.carriers[country]
     shared = world.layout.carrier[country] + lot.astype(np.int64)
-    return np.where(chance(rng, _HIDDEN_SHARE, len(victim)), shared, network)
+    return np.where(chance(rng, share, len(victim)), shared, network)
 
 
 def _resale(world: World) -> Floats:

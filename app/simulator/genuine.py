@@ -24,15 +24,15 @@ from app.simulator.world import World
 
 __all__ = ["genuine_day"]
 
-_AGENTS_SHARE = 0.006  # of the attempts
+_AGENTS_SHARE = 0.003  # of the attempts
 _AGENT_RUN = 7.0  # mean attempts in a run of an agent
 # Attempts in a visit: most are single; a few are retries or small sprees; some are bursts.
 _VISIT_SIZES = np.array([1, 2, 3, 4, 6, 9])
-_VISIT_WEIGHTS = (0.915, 0.062, 0.015, 0.005, 0.002, 0.001)
+_VISIT_WEIGHTS = (0.915, 0.062, 0.016, 0.005, 0.001, 0.0004)
 _FAVOURITE_SHARE = 0.55
 _LOCAL_SHARE = 0.8
 _MOBILE_SHARE = 0.35  # of attempts through a carrier's shared address
-_SPLURGE_SHARE = 0.012  # one-off amounts far above the usual
+_SPLURGE_SHARE = 0.007  # one-off amounts far above the usual
 _SEASON_LIFT = 1.25
 
 

@@ -11,9 +11,9 @@ from app.simulator.arrays import DAY_MS, Ints, Random, chance, draw
 __all__ = ["SOURCES", "Labels", "draw_labels"]
 
 SOURCES = ("chargeback", "early_alert", "review", "customer")
-_SOURCE_WEIGHTS = (0.34, 0.38, 0.10, 0.18)
+_SOURCE_WEIGHTS = (0.20, 0.46, 0.12, 0.22)
 # Days from the attempt until the source raises it: median and spread of the logarithm.
-_RAISED_DAYS = ((20.0, 0.45), (2.5, 0.7), (1.0, 0.6), (3.5, 0.8))
+_RAISED_DAYS = ((20.0, 0.45), (1.8, 0.6), (1.0, 0.6), (2.5, 0.7))
 # Days from there until the label arrives.
 _PASSED_ON_DAYS = ((3.0, 0.4), (0.6, 0.5), (0.05, 0.5), (0.3, 0.6))
 # By position in `campaigns.PATTERNS`: small test charges are often never disputed.

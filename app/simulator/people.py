@@ -50,7 +50,7 @@ _BROWSERS_OF_OS = (
 
 _JOINING_SHARE = 0.22  # accounts whose first attempt lies within the simulation
 _TRAVELLING_SHARE = 0.10
-_LEVEL_SPREAD = 0.55  # of the logarithm of what an account spends against the median
+_LEVEL_SPREAD = 0.85  # of the logarithm of what an account spends against the median
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +139,7 @@ def draw_customers(
         created_ms=joined_ms - age_ms.astype(np.int64),
         joined_ms=joined_ms,
         domain=draw_domains(rng, count),
-        level=rng.lognormal(0, _LEVEL_SPREAD, count),
+        level=rng.lognormal(-(_LEVEL_SPREAD**2) / 2, _LEVEL_SPREAD, count),
         activity=rng.lognormal(0, 0.9, count),
         favourites=choose_favourites(country),
         travel_from_ms=travel_from_ms,

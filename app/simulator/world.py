@@ -97,7 +97,7 @@ def build_world(rng: Random, config: SimulatorConfig) -> World:
     )
     people = len(customers.country)
     bins = draw_bins(rng, geography)
-    cards = draw_owned(rng, config, accounts=people, further=0.7, new_share=0.25)
+    cards = draw_owned(rng, config, accounts=people, further=0.5, new_share=0.25)
     owned_devices = draw_owned(rng, config, accounts=people, further=0.8, new_share=0.5)
     agents = _draw_agents(rng, config, merchants)
     crew = _crew_countries(rng, geography, campaigns)
@@ -173,7 +173,7 @@ def _crew_countries(rng: Random, geography: Geography, campaigns: Campaigns) -> 
     """Where each crew member's address appears to be: mostly where the victims live."""
     home = np.repeat(campaigns.country, campaigns.crew)
     elsewhere = draw(rng, geography.weight, len(home))
-    return np.where(chance(rng, 0.85, len(home)), home, elsewhere)
+    return np.where(chance(rng, 0.9, len(home)), home, elsewhere)
 
 
 def _draw_crew_accounts(rng: Random, campaigns: Campaigns, country: Ints) -> Accounts:
@@ -183,7 +183,7 @@ def _draw_crew_accounts(rng: Random, campaigns: Campaigns, country: Ints) -> Acc
     nothing = np.zeros(count, dtype=np.int64)
     return Accounts(
         country=country,
-        created_ms=start_ms - (rng.lognormal(4.5, 1.8, count) * DAY_MS).astype(np.int64),
+        created_ms=start_ms - (rng.lognormal(5.2, 1.5, count) * DAY_MS).astype(np.int64),
         joined_ms=start_ms,
         domain=draw_domains(rng, count),
         level=np.ones(count),

@@ -68,6 +68,15 @@ class WorldStatus(msgspec.Struct, frozen=True, kw_only=True):
         """Whether every process is ready."""
         return all(process.state is ProcessState.READY for process in self.processes)
 
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The regions that have processes."""
+        return tuple(dict.fromkeys(process.region for process in self.processes))
+
+    def port(self, name: str) -> int | None:
+        """The port of a process; None when it has none or there is no such process."""
+        return next((one.port for one in self.processes if one.name == name), None)
+
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """The supervisor's answer: the status after the request, or why it was refused."""
@@ -151,7 +160,8 @@ class World:
                 connection.settimeout(timeout_s)
                 connection.connect(str(self._home.socket))
                 connection.sendall(msgspec.json.encode(request) + b"\n")
-                line = connection.makefile("rb").readline()
+                with connection.makefile("rb") as answer:
+                    line = answer.readline()
         except OSError as error:
             raise NotRunningError(f"no supervisor answers at {self._home.root}") from error
         if not line:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from typer.testing import CliRunner
 
 from regions.commands import app
@@ -255,9 +257,9 @@ def test_a_process_that_ends_again_and_again_is_named_with_the_end_of_its_log(ho
 
 def test_a_busy_port_is_told_with_who_needs_it_and_who_has_it(home):
     server = web(home)
-    with socket.create_server(("127.0.0.1", server.port)):
-        with pytest.raises(BusyPortError) as caught:
-            check_ports(Plan(processes=(server,)))
+    holder = socket.create_server(("127.0.0.1", server.port))
+    with holder, pytest.raises(BusyPortError) as caught:
+        check_ports(Plan(processes=(server,)))
     assert str(caught.value).startswith(
         f"port {server.port} is busy: us-east-1/web needs it and pid {os.getpid()} ("
     )
@@ -269,14 +271,15 @@ def test_the_embedded_datastore_wants_the_password_and_keeps_its_data_over_a_res
     datastore = embedded_plan(settings, load_topology()).processes[0]
     world = start(home, datastore)
     password = (home / "secrets" / "datastore").read_text()
-    with redis.Redis(port=datastore.port, password=password) as client:
+    at = {"host": "127.0.0.1", "port": datastore.port, "retry": Retry(NoBackoff(), 0)}
+    with redis.Redis(**at, password=password) as client:
         client.set("kept", "yes")
-    with redis.Redis(port=datastore.port) as stranger, pytest.raises(redis.AuthenticationError):
+    with redis.Redis(**at) as stranger, pytest.raises(redis.AuthenticationError):
         stranger.get("kept")
     world.hold(datastore.name, "SIGKILL")
     world.release(datastore.name)
     world.wait_ready(datastore.name, timeout_s=5)
-    with redis.Redis(port=datastore.port, password=password) as client:
+    with redis.Redis(**at, password=password) as client:
         assert client.get("kept") == b"yes"
 
 
@@ -306,14 +309,13 @@ def test_status_is_one_when_nothing_runs(home):
 
 def test_status_is_zero_when_all_is_ready_and_one_when_something_is_down(home):
     world = start(home, sleeper(home))
-    base = str(free_port_base())
-    done = command_line(home, "status", "--json", STEPDOWN_PORT_BASE=base)
+    done = command_line(home, "status", "--json")
     assert done.exit_code == 0
     said = json.loads(done.stdout)
     assert said["processes"][0]["state"] == "ready"
     assert said["regions"] == {REGION: None}  # no operations listener here
     world.hold(f"{REGION}/sleeper")
-    done = command_line(home, "status", STEPDOWN_PORT_BASE=base)
+    done = command_line(home, "status")
     assert done.exit_code == 1
     assert "held" in done.stdout
 

@@ -1,0 +1,171 @@
+"""The OpenAPI document, made from the wire structs, and a page to read it on.
+
+The page is plain HTML that we render: a payments API loads no script from somebody else's host.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import msgspec
+
+from app.api.problem import RequestProblem
+from app.api.wire import Attempt, Decision, Problem
+
+__all__ = ["openapi", "page"]
+
+_REF = "#/components/schemas/{name}"
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;
+color:#1d2430}
+h1,h2,h3{line-height:1.2} code{background:#eef1f5;padding:.1em .3em;border-radius:3px}
+table{border-collapse:collapse;width:100%;margin:.5rem 0 1.5rem} td,th{text-align:left;
+padding:.3rem .6rem;border-bottom:1px solid #dde2ea;vertical-align:top}
+.verb{font-weight:700;color:#0a6} @media(prefers-color-scheme:dark){body{background:#14181f;
+color:#dfe5ee} code{background:#232a35} td,th{border-color:#2c3542}}
+"""
+
+_SUMMARIES = {
+    ("post", "/v1/decisions"): "Decide one payment attempt.",
+    ("get", "/v1/decisions/{decision_id}"): "The record of a decision (scope read).",
+    ("get", "/livez"): "Whether the process is alive.",
+    ("get", "/readyz"): "Which rungs can be served, and why not the others.",
+}
+
+_HEADERS = (
+    ("X-Api-Key", "string", True, "your API key"),
+    ("X-Deadline-Ms", "integer", False, "20 to 100; a shorter deadline than the service's own"),
+    ("X-Attempt-Retry", "integer", False, "how often this attempt was sent before"),
+    ("traceparent", "string", False, "W3C trace context"),
+)
+
+
+def openapi() -> dict[str, Any]:
+    """The OpenAPI 3.1 document."""
+    (_, _, _), components = msgspec.json.schema_components(
+        (Attempt, Decision, Problem), ref_template=_REF
+    )
+    paths: dict[str, dict[str, Any]] = {}
+    for (verb, path), summary in _SUMMARIES.items():
+        paths.setdefault(path, {})[verb] = _operation(verb, path, summary)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Stepdown", "version": "1", "summary": "Checkout risk decisions."},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+            },
+        },
+    }
+
+
+def _operation(verb: str, path: str, summary: str) -> dict[str, Any]:
+    operation: dict[str, Any] = {"summary": summary, "responses": {"200": {"description": "OK"}}}
+    if path.startswith("/v1/"):
+        operation["security"] = [{"key": []}]
+        operation["responses"]["default"] = {
+            "description": "A problem",
+            "content": {"application/problem+json": {"schema": _schema("Problem")}},
+        }
+    if verb == "post":
+        operation["requestBody"] = {"required": True, "content": _json("Attempt")}
+        operation["responses"]["200"]["content"] = _json("Decision")
+        operation["parameters"] = [
+            {
+                "name": name,
+                "in": "header",
+                "required": required,
+                "description": text,
+                "schema": {"type": kind},
+            }
+            for name, kind, required, text in _HEADERS
+            if name != "X-Api-Key"
+        ]
+    elif "{decision_id}" in path:
+        operation["parameters"] = [
+            {"name": "decision_id", "in": "path", "required": True, "schema": {"type": "string"}}
+        ]
+    return operation
+
+
+def page() -> str:
+    """The document as one HTML page."""
+    document = openapi()
+    title = (
+        "<h1>Stepdown</h1><p>Checkout risk decisions. The machine-readable document is "
+        "<a href='/openapi.json'><code>/openapi.json</code></a>.</p><h2>Operations</h2>"
+    )
+    parts = [title]
+    for path, verbs in document["paths"].items():
+        for verb, operation in verbs.items():
+            parts.append(
+                f"<h3><span class=verb>{verb.upper()}</span> <code>{escape(path)}</code></h3>"
+                f"<p>{escape(operation['summary'])}</p>"
+            )
+    parts.append("<h3>Headers of <code>POST /v1/decisions</code></h3><table>")
+    parts += [_row(name, kind, required, text) for name, kind, required, text in _HEADERS]
+    parts.append("</table><h2>Schemas</h2>")
+    parts += [_table(name, schema) for name, schema in document["components"]["schemas"].items()]
+    parts.append(_problems())
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport "
+        "content='width=device-width'><title>Stepdown API</title>"
+        f"<style>{_STYLE}</style><body>{''.join(parts)}</body></html>"
+    )
+
+
+def _problems() -> str:
+    rows = [
+        f"<tr id='{kind.slug}'><td>{kind.status}</td><td><code>{kind.slug}</code></td>"
+        f"<td>{escape(kind.title)}</td><td>{escape(kind.__doc__ or '')}</td></tr>"
+        for kind in sorted(RequestProblem.__subclasses__(), key=lambda kind: kind.status)
+    ]
+    return (
+        "<h2>Problems</h2><p>Errors are RFC 9457 problem details.</p><table>"
+        f"{''.join(rows)}</table>"
+    )
+
+
+def _table(name: str, schema: dict[str, Any]) -> str:
+    required = set(schema.get("required", ()))
+    rows = [
+        _row(field, _kind(of), field in required, of.get("description", ""))
+        for field, of in schema.get("properties", {}).items()
+    ]
+    return (
+        f"<h3 id='{escape(name)}'>{escape(name)}</h3><p>{escape(schema.get('description', ''))}</p>"
+        f"<table><tr><th>field<th>type<th>required<th></tr>{''.join(rows)}</table>"
+    )
+
+
+def _row(name: str, kind: str, required: bool, text: str) -> str:
+    return (
+        f"<tr><td><code>{escape(name)}</code></td><td>{kind}</td>"
+        f"<td>{'yes' if required else ''}</td><td>{escape(text)}</td></tr>"
+    )
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        name = escape(schema["$ref"].rsplit("/", 1)[-1])
+        return f"<a href='#{name}'>{name}</a>"
+    if "enum" in schema:
+        return ", ".join(f"<code>{escape(str(value))}</code>" for value in schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(_kind(of) for of in schema["anyOf"])
+    limits = [
+        f"{key} {schema[key]}" for key in ("minimum", "maximum", "maxLength") if key in schema
+    ]
+    pattern = f" <code>{escape(schema['pattern'])}</code>" if "pattern" in schema else ""
+    return f"{escape(str(schema.get('type', 'any')))} {escape(', '.join(limits))}{pattern}"
+
+
+def _schema(name: str) -> dict[str, str]:
+    return {"$ref": _REF.format(name=name)}
+
+
+def _json(name: str) -> dict[str, Any]:
+    return {"application/json": {"schema": _schema(name)}}

@@ -1,0 +1,202 @@
+"""The hot route, `POST /v1/decisions`, as plain ASGI in front of the FastAPI app.
+
+Routing, validation and middleware of a framework cost ten times what this does, and every
+millisecond is taken from the rungs. Everything else goes through to the app behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from app.api.auth import Keys, Scope
+from app.api.problem import (
+    PROBLEM_JSON,
+    Malformed,
+    MethodNotAllowed,
+    RequestProblem,
+    TooLarge,
+    UnsupportedMediaType,
+)
+from app.api.reading import BODY_BYTES_MAX, read_attempt, read_deadline_ms, read_retry
+from app.api.wire import Decision
+from app.decide import Decider
+from app.telemetry import Telemetry
+from fallback.clock import Clock
+from fallback.deadline import Deadline
+
+__all__ = ["Front", "LoopLag"]
+
+Scope_ = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+ASGIApp = Callable[[Scope_, Receive, Send], Awaitable[None]]
+
+PATH = "/v1/decisions"
+BODY_WAIT_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class ClientGone(Exception):  # noqa: N818 - what happened
+    """The caller hung up before his body was in."""
+
+
+class LoopLag:
+    """How long a request waited before the loop looked at it, as an estimate.
+
+    Measured by a timer that asks to be called every `every_s` and sees how late it is.
+    """
+
+    def __init__(self, clock: Clock, *, every_s: float = 0.02) -> None:
+        self._clock = clock
+        self._every_s = every_s
+        self.ms = 0.0
+
+    async def measure(self) -> None:
+        """Run for the life of the process."""
+        while True:
+            started_s = self._clock.monotonic()
+            await asyncio.sleep(self._every_s)
+            self.ms = max(0.0, (self._clock.monotonic() - started_s - self._every_s) * 1_000)
+
+
+class Front:
+    """The ASGI front."""
+
+    def __init__(
+        self,
+        behind: ASGIApp,
+        *,
+        decider: Callable[[], Decider],
+        keys: Callable[[], Keys],
+        telemetry: Telemetry,
+        clock: Clock,
+        lag: LoopLag,
+        deadline_ms: int,
+    ) -> None:
+        """Make the front.
+
+        Args:
+            behind: the app that serves every other path.
+            decider: decides; there once the process has started.
+            keys: API keys in force.
+            telemetry: counts.
+            clock: monotonic.
+            lag: estimate of the wait before a request is looked at.
+            deadline_ms: what a decision has when the caller asks for nothing less.
+        """
+        self._behind = behind
+        self._decider = decider
+        self._keys = keys
+        self._telemetry = telemetry
+        self._clock = clock
+        self._lag = lag
+        self._deadline_ms = deadline_ms
+        self._encode = msgspec.json.Encoder().encode
+
+    async def __call__(self, scope: Scope_, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["path"] != PATH:
+            await self._behind(scope, receive, send)
+            return
+        try:
+            answer = await self._decide(scope, receive)
+        except RequestProblem as problem:
+            self._telemetry.count("requests_refused", str(problem.status))
+            headers = [(b"content-type", PROBLEM_JSON.encode()), *problem.headers]
+            await _send(send, problem.status, headers, problem.body(PATH))
+        except ClientGone:
+            self._telemetry.count("requests_refused", "499")
+        else:
+            self._telemetry.answered(answer.rung, answer.action, answer.took_ms)
+            headers = [(b"content-type", b"application/json")]
+            await _send(send, 200, headers, self._encode(answer))
+
+    async def _decide(self, scope: Scope_, receive: Receive) -> Decision:
+        if scope["method"] != "POST":
+            raise MethodNotAllowed("POST")
+        headers = _headers(scope["headers"])
+        caller = self._keys().authenticate(headers.get(b"x-api-key"), Scope.DECIDE)
+        asked_ms = read_deadline_ms(headers.get(b"x-deadline-ms"))
+        deadline_ms = min(asked_ms or self._deadline_ms, self._deadline_ms)
+        deadline = Deadline.after(
+            budget_ms=deadline_ms, clock=self._clock, already_spent_ms=self._lag.ms
+        )
+        retry = read_retry(headers.get(b"x-attempt-retry"))
+        _check_media_type(headers)
+        attempt, canonical = read_attempt(await _body(headers, receive))
+        return await self._decider().decide(
+            attempt,
+            canonical,
+            caller=caller,
+            deadline=deadline,
+            deadline_ms=deadline_ms,
+            retry=retry,
+        )
+
+
+def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The headers this route reads, each allowed once."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in raw:
+        if name in headers and name in {b"x-api-key", b"x-deadline-ms", b"content-type"}:
+            raise Malformed(f"The header {name.decode('latin-1')} stands twice.")
+        headers[name] = value
+    return headers
+
+
+def _check_media_type(headers: dict[bytes, bytes]) -> None:
+    kind, _, parameters = headers.get(b"content-type", b"").partition(b";")
+    if kind.strip().lower() != b"application/json":
+        raise UnsupportedMediaType(
+            "Send application/json.", headers=[(b"accept-post", b"application/json")]
+        )
+    charset = parameters.strip().lower()
+    if charset and charset not in {b"charset=utf-8", b'charset="utf-8"'}:
+        raise UnsupportedMediaType("JSON is UTF-8; no other charset is read.")
+    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+        raise UnsupportedMediaType("Compressed bodies are not read.")
+
+
+async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    length = headers.get(b"content-length")
+    if (
+        length is not None and int(length) > BODY_BYTES_MAX
+    ):  # the server checked that it is a number
+        raise TooLarge(f"The body may have {BODY_BYTES_MAX} bytes.")
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
+        body = await _rest(body, receive)
+    elif message["type"] == "http.disconnect":
+        raise ClientGone
+    if len(body) > BODY_BYTES_MAX:
+        raise TooLarge(f"The body may have {BODY_BYTES_MAX} bytes.")
+    return body
+
+
+async def _rest(body: bytes, receive: Receive) -> bytes:
+    """A body that comes in pieces."""
+    try:
+        async with asyncio.timeout(BODY_WAIT_S):
+            more = True
+            while more and len(body) <= BODY_BYTES_MAX:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+    except TimeoutError:
+        raise Malformed(f"The body did not come within {BODY_WAIT_S:.0f} s.") from None
+    return body
+
+
+async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    headers.append((b"content-length", str(len(body)).encode("ascii")))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,136 @@
+"""Everything but the hot route: look-ups, health, documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from app.api.auth import Keys, Scope
+from app.api.docs import openapi, page
+from app.api.problem import (
+    PROBLEM_JSON,
+    MethodNotAllowed,
+    NotFound,
+    RequestProblem,
+)
+from app.features.spec import batch_inputs, full_inputs
+from app.record.decision import DecisionRecord
+from app.record.lookup import ElsewhereError, find_decision
+from app.telemetry import Gauges
+
+__all__ = ["create_routes"]
+
+
+def create_routes(
+    *,
+    keys: Callable[[], Keys],
+    gauges: Callable[[], Gauges],
+    journal: Path,
+    region: int,
+    lifespan: Any,
+) -> FastAPI:
+    """The app behind the hot route.
+
+    Args:
+        keys: API keys in force.
+        gauges: how things stand in this process.
+        journal: the region's journal folder.
+        region: number of this region.
+        lifespan: of the process.
+    """
+    app = FastAPI(
+        title="Stepdown", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None
+    )
+    _handle_problems(app)
+
+    @app.get("/v1/decisions/{decision_id}")
+    def decision(decision_id: str, request: Request) -> Response:
+        presented = request.headers.get("x-api-key")
+        caller = keys().authenticate(None if presented is None else presented.encode(), Scope.READ)
+        try:
+            record = find_decision(journal, decision_id, region=region)
+        except ElsewhereError as error:
+            raise NotFound(f"{str(error).capitalize()}; ask its endpoint.") from None
+        except ValueError:
+            raise NotFound(f"{decision_id!r} is not a decision id.") from None
+        if record is None or record.tenant != caller.tenant:
+            raise NotFound(f"There is no decision {decision_id!r} in this region's journals.")
+        return _json(shown(record))
+
+    @app.get("/livez")
+    async def livez() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        now = gauges()
+        return _json(
+            {
+                "ready": True,  # the last rung needs nothing: a live process always answers
+                "rungs": msgspec.to_builtins(now.rungs),
+                "breakers": now.breakers,
+                "ages": now.ages,
+                "versions": now.versions,
+                "refused": now.refused,
+                "journal": now.journal,
+            }
+        )
+
+    @app.get("/openapi.json")
+    async def document() -> dict[str, Any]:
+        return openapi()
+
+    @app.get("/docs")
+    @app.get("/docs/problems")
+    async def docs() -> Response:
+        return Response(page(), media_type="text/html")
+
+    return app
+
+
+def shown(record: DecisionRecord) -> dict[str, Any]:
+    """A record for people: inputs by name, the request as JSON."""
+    inputs = full_inputs() if record.rung == "full" else batch_inputs()
+    document: dict[str, Any] = msgspec.to_builtins(record, builtin_types=(bytes,))
+    numbers = np.frombuffer(record.numbers, dtype="<f4").tolist()
+    document["request"] = msgspec.json.decode(record.request)
+    document["numbers"] = {
+        name: value if value == value else None  # noqa: PLR0124 - NaN has no JSON
+        for name, value in zip(inputs.numbers, numbers, strict=False)
+    }
+    document["categories"] = {
+        name: value.decode()
+        for name, value in zip(inputs.categories, record.categories, strict=False)
+    }
+    return document
+
+
+def _handle_problems(app: FastAPI) -> None:
+    @app.exception_handler(RequestProblem)
+    async def problem(request: Request, error: RequestProblem) -> Response:
+        return _problem(request, error)
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 405:
+            return _problem(request, MethodNotAllowed((error.headers or {}).get("Allow", "GET")))
+        return _problem(request, NotFound("There is nothing here; see /docs."))
+
+
+def _problem(request: Request, error: RequestProblem) -> Response:
+    response = Response(
+        error.body(request.url.path), status_code=error.status, media_type=PROBLEM_JSON
+    )
+    for name, value in error.headers:
+        response.headers[name.decode()] = value.decode()
+    return response
+
+
+def _json(document: object) -> Response:
+    return Response(msgspec.json.encode(document), media_type="application/json")

@@ -1,0 +1,200 @@
+"""The pipeline of one decision, on one page.
+
+    candidate -> ladder -> policy -> record -> answer
+
+Nothing here retries, waits for another region or can refuse to answer: what fails is the
+ladder's business, and the ladder ends on a rung that cannot fail.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.api.auth import Caller
+from app.api.wire import Attempt, Decision
+from app.candidate import Candidate, entity_ids
+from app.features.snapshot import Directory
+from app.features.spec import Entity
+from app.ids import DecisionIds
+from app.money import Rates
+from app.policy import Policy, Thresholds
+from app.record.made import Made, Versions
+from app.record.reasons import MODEL_RISK
+from app.record.recorder import Recorder
+from app.record.token import TokenSigner
+from app.rule_inputs import liability_shift, rule_inputs
+from app.telemetry import Telemetry
+from fallback.brake import BrakeKind, VelocityBrake
+from fallback.deadline import Deadline
+from fallback.ladder import Descent, Ladder
+from fallback.rules import RuleSet
+from fallback.rung import Action
+
+__all__ = ["Decider", "InForce"]
+
+log = logging.getLogger(__name__)
+
+_BRAKED = {
+    Entity.CARD: BrakeKind.CARD,
+    Entity.DEVICE: BrakeKind.DEVICE,
+    Entity.IP: BrakeKind.IP,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InForce:
+    """What is in force now; each may change between two decisions."""
+
+    policy: Callable[[], Policy]
+    rates: Callable[[], Rates]
+    rules: Callable[[], RuleSet | None]
+    directory: Callable[[], Directory | None]
+
+
+class Decider:
+    """Decides payment attempts in one process."""
+
+    def __init__(
+        self,
+        *,
+        region: str,
+        ladder: Ladder[Candidate],
+        in_force: InForce,
+        brake: VelocityBrake,
+        ids: DecisionIds,
+        recorder: Recorder,
+        signer: TokenSigner,
+        telemetry: Telemetry,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._region = region
+        self._ladder = ladder
+        self._in_force = in_force
+        self._brake = brake
+        self._ids = ids
+        self._recorder = recorder
+        self._signer = signer
+        self._telemetry = telemetry
+        self._now_ms = now_ms
+
+    async def decide(
+        self,
+        attempt: Attempt,
+        canonical: bytes,
+        *,
+        caller: Caller,
+        deadline: Deadline,
+        deadline_ms: int,
+        retry: int = 0,
+    ) -> Decision:
+        """Decide one attempt, record the decision, return the answer.
+
+        Args:
+            attempt: checked.
+            canonical: its canonical bytes.
+            caller: whose attempt it is.
+            deadline: when the answer must be there.
+            deadline_ms: the deadline's whole length, for the record.
+            retry: how often the caller tried before.
+        """
+        candidate = self.candidate(attempt, caller.tenant, retry)
+        descent = await self._ladder.assess(candidate, deadline)
+        try:
+            action, thresholds = self._act(candidate, descent)
+        except Exception:
+            log.exception("bug in policy")
+            self._telemetry.count("bugs", "policy")
+            descent = self._ladder.last_resort(candidate)
+            action, thresholds = self._act(candidate, descent)
+        made = Made(
+            candidate=candidate,
+            canonical=canonical,
+            descent=descent,
+            action=action,
+            thresholds=thresholds,
+            reasons=self._reasons(candidate, descent, action),
+            versions=self._versions(),
+            deadline_ms=deadline_ms,
+        )
+        answer = made.answer(
+            decision_id=self._ids.new(candidate.received_ms),
+            region=self._region,
+            took_ms=deadline.elapsed_ms(),
+            signer=self._signer,
+        )
+        try:
+            self._recorder.write(made.record(answer))
+        except Exception:
+            log.exception("bug in record")
+            self._telemetry.count("bugs", "record")
+        return answer
+
+    def candidate(self, attempt: Attempt, tenant: str, retry: int = 0) -> Candidate:
+        """The attempt with everything known about it without asking anyone."""
+        ids = entity_ids(attempt)
+        directory = self._in_force.directory()
+        return Candidate(
+            attempt=attempt,
+            tenant=tenant,
+            received_ms=self._now_ms(),
+            amount_ref=self._in_force.rates().to_reference(attempt.amount),
+            merchant=None if directory is None else directory.get(tenant, attempt.merchant.id),
+            ids=ids,
+            velocity={
+                entity: self._brake.hit(kind, f"{tenant}:{ids[entity]}")
+                for entity, kind in _BRAKED.items()
+                if entity in ids
+            },
+            retry=retry,
+        )
+
+    def _act(self, candidate: Candidate, descent: Descent) -> tuple[Action, Thresholds | None]:
+        """What to do: from the score by policy, or as the lower rungs say."""
+        assessment = descent.assessment
+        if assessment.score is None:
+            assert assessment.action is not None
+            return self._possible(assessment.action, candidate), None
+        policy = self._in_force.policy()
+        return policy.decide(
+            assessment.score,
+            amount_ref=self._priced(candidate, policy),
+            tier=candidate.tier,
+            step_up_available=candidate.attempt.step_up_available,
+            liability_shift=liability_shift(candidate),
+        )
+
+    def _reasons(self, candidate: Candidate, descent: Descent, action: Action) -> list[str]:
+        """Codes, strongest first. A model's refusal is joined by the rules that say the same."""
+        if descent.assessment.score is None:
+            return list(descent.assessment.reason_codes)
+        if action is Action.APPROVE:
+            return []
+        rules = self._in_force.rules()
+        if rules is None:
+            return [MODEL_RISK]
+        inputs = rule_inputs(candidate, self._in_force.policy())
+        return [MODEL_RISK, *rules.evaluate(inputs).reasons]
+
+    def _versions(self) -> Versions:
+        in_force = self._in_force
+        rules, directory = in_force.rules(), in_force.directory()
+        return Versions(
+            policy=in_force.policy().version,
+            rates=in_force.rates().version,
+            rules=None if rules is None else rules.version,
+            directory=None if directory is None else directory.version,
+        )
+
+    def _priced(self, candidate: Candidate, policy: Policy) -> int:
+        """The amount that policy weighs; a high one where there is no rate for the currency."""
+        if candidate.amount_ref is None:
+            return policy.tier(candidate.tier).amount_high
+        return candidate.amount_ref
+
+    def _possible(self, action: Action, candidate: Candidate) -> Action:
+        """A step-up that the checkout cannot do is a decline."""
+        if action is Action.STEP_UP and not candidate.attempt.step_up_available:
+            return Action.DECLINE
+        return action

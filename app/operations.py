@@ -1,0 +1,234 @@
+"""The region's operations listener: scorers push here, people and machines look here.
+
+`/metrics` for Prometheus, `/readyz` for the region as a whole, `/livez` for this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import msgspec
+import uvicorn
+from fastapi import FastAPI, Response
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from app.settings import ScorerSettings, load
+from app.telemetry import BOUNDS_MS, Gauges, Push, RungState
+
+__all__ = ["Aggregator", "create_app"]
+
+# A scorer pushes every second; one that was not heard of for this long is gone.
+SILENT_S = 5.0
+
+# Label names and help of each counter that scorers push.
+COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
+    "decisions": (("rung", "action"), "Decisions answered."),
+    "rung_skipped": (("rung", "reason"), "Attempts that a rung could not take, by reason."),
+    "breaker_changes": (("breaker", "to"), "Breaker transitions."),
+    "requests_refused": (("status",), "Requests answered with a problem document."),
+    "bugs": (("where",), "Exceptions that nobody expected; each one deserves a page."),
+    "journal_records": ((), "Decisions recorded in the journal."),
+    "journal_missing": ((), "Decisions answered without a record."),
+    "pushes_dropped": ((), "Telemetry datagrams that could not be sent."),
+}
+
+
+class Aggregator(asyncio.DatagramProtocol, Collector):
+    """Holds the last push of every scorer; totals of scorers that are gone are kept."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._decoder = msgspec.msgpack.Decoder(Push)
+        self._pushes: dict[str, tuple[float, Push]] = {}
+        self._gone: Counter[str] = Counter()
+        self._gone_latency = [0] * (len(BOUNDS_MS) + 1)
+        self._gone_sum_ms = 0.0
+        self.unreadable = 0
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:  # noqa: ARG002
+        """Take one push."""
+        try:
+            push = self._decoder.decode(data)
+        except msgspec.MsgspecError:
+            self.unreadable += 1
+            return
+        self._pushes[push.process] = (self._clock(), push)
+
+    def live(self) -> list[Gauges]:
+        """How things stand in every scorer heard of lately."""
+        self._bury()
+        return [push.gauges for _, push in self._pushes.values()]
+
+    def readiness(self) -> dict[str, object]:
+        """The region's readiness: a rung can be served if any scorer can serve it."""
+        scorers = self.live()
+        rungs: dict[str, RungState] = {}
+        ages: dict[str, float] = {}
+        refused: dict[str, str] = {}
+        versions: dict[str, str] = {}
+        for gauges in scorers:
+            for name, state in gauges.rungs.items():
+                if name not in rungs or (state.available and not rungs[name].available):
+                    rungs[name] = state
+            for name, age in gauges.ages.items():
+                ages[name] = max(age, ages.get(name, 0.0))
+            refused.update(gauges.refused)
+            versions.update(gauges.versions)
+        return {
+            "ready": bool(scorers),
+            "scorers": len(scorers),
+            "rungs": msgspec.to_builtins(rungs),
+            "breakers": _worst(gauges.breakers for gauges in scorers),
+            "ages": ages,
+            "versions": versions,
+            "refused": refused,
+            "journal": all(gauges.journal for gauges in scorers),
+        }
+
+    def collect(self) -> Iterable[Metric]:
+        """What Prometheus gets."""
+        scorers = self.live()
+        totals = Counter(self._gone)
+        latency, sum_ms = list(self._gone_latency), self._gone_sum_ms
+        for _, push in self._pushes.values():
+            totals.update(push.counters)
+            latency = [a + b for a, b in zip(latency, push.latency, strict=True)]
+            sum_ms += push.latency_sum_ms
+        yield from _counters(totals)
+        yield _histogram(latency, sum_ms)
+        yield GaugeMetricFamily("stepdown_scorers", "Scorers heard of lately.", len(scorers))
+        yield from _gauges(self.readiness())
+
+    def _bury(self) -> None:
+        """Fold scorers that are gone into the kept totals, so that no counter goes back."""
+        oldest = self._clock() - SILENT_S
+        for process, (heard_s, push) in list(self._pushes.items()):
+            if heard_s < oldest:
+                del self._pushes[process]
+                self._gone.update(push.counters)
+                pairs = zip(self._gone_latency, push.latency, strict=True)
+                self._gone_latency = [a + b for a, b in pairs]
+                self._gone_sum_ms += push.latency_sum_ms
+
+
+def create_app(aggregator: Aggregator, *, host: str, port: int) -> FastAPI:
+    """The listener's app; receives pushes on the UDP port of the same number."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(aggregator)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        transport, _protocol = await loop.create_datagram_endpoint(
+            lambda: aggregator, local_addr=(host, port)
+        )
+        yield
+        transport.close()
+
+    app = FastAPI(title="Stepdown operations", lifespan=lifespan, docs_url=None, redoc_url=None)
+
+    @app.get("/livez")
+    async def livez() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        readiness = aggregator.readiness()
+        return Response(
+            msgspec.json.encode(readiness),
+            status_code=200 if readiness["ready"] else 503,
+            media_type="application/json",
+        )
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
+
+    return app
+
+
+def _counters(totals: Counter[str]) -> Iterable[Metric]:
+    families = {
+        name: CounterMetricFamily(f"stepdown_{name}", text, labels=labels)
+        for name, (labels, text) in COUNTERS.items()
+    }
+    for key, total in sorted(totals.items()):
+        name, *values = key.split("\0")
+        if name in families:
+            families[name].add_metric(values, total)
+    return families.values()
+
+
+def _histogram(latency: list[int], sum_ms: float) -> Metric:
+    running, buckets = 0, []
+    for bound, count in zip((*BOUNDS_MS, float("inf")), latency, strict=True):
+        running += count
+        buckets.append(("+Inf" if bound == float("inf") else str(bound), float(running)))
+    family = HistogramMetricFamily(
+        "stepdown_decision_milliseconds", "From the headers of an attempt to its answer."
+    )
+    family.add_metric([], buckets, sum_ms)
+    return family
+
+
+def _gauges(readiness: dict[str, object]) -> Iterable[Metric]:
+    rungs = readiness["rungs"]
+    ages = readiness["ages"]
+    breakers = readiness["breakers"]
+    assert isinstance(rungs, dict)
+    assert isinstance(ages, dict)
+    assert isinstance(breakers, dict)
+    available = GaugeMetricFamily(
+        "stepdown_rung_available", "1 if any scorer can serve the rung.", labels=("rung",)
+    )
+    for name, state in rungs.items():
+        available.add_metric([name], float(state["available"]))
+    age = GaugeMetricFamily("stepdown_age_seconds", "Age of what ages.", labels=("what",))
+    for name, seconds in ages.items():
+        age.add_metric([name], seconds)
+    closed = GaugeMetricFamily(
+        "stepdown_breaker_closed", "1 if closed in every scorer.", labels=("breaker",)
+    )
+    for name, state in breakers.items():
+        closed.add_metric([name], float(state == "closed"))
+    return available, age, closed
+
+
+def _worst(breakers: Iterable[dict[str, str]]) -> dict[str, str]:
+    """Each breaker's state, any that is not closed before closed."""
+    worst: dict[str, str] = {}
+    for states in breakers:
+        for name, state in states.items():
+            if worst.get(name, "closed") == "closed":
+                worst[name] = state
+    return worst
+
+
+def serve(settings: ScorerSettings) -> None:
+    """Listen until told to stop."""
+    app = create_app(Aggregator(), host=settings.api_host, port=settings.operations_port)
+    uvicorn.run(
+        app,
+        host=settings.api_host,
+        port=settings.operations_port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=2,
+    )
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    serve(load())

@@ -1,0 +1,177 @@
+"""How things stand in one scorer: which rungs it can serve, and what keeps it from the others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from app.features.online import Source
+from app.features.snapshot import Snapshot
+from app.models.artifact import Artifact
+from app.publish import Published
+from app.record.recorder import Recorder
+from app.telemetry import Gauges, RungState
+from fallback.breaker import Breaker
+from fallback.breaker_states import StateName
+from fallback.errors import RungError
+from fallback.rung import Reason, RungName
+
+__all__ = ["Holdings", "Probes"]
+
+PROBE_S = 0.5
+_BATCH_MODEL = "model:batch"
+
+log = logging.getLogger(__name__)
+
+
+class Probes:
+    """Asks every source how it is, twice a second, through its breaker.
+
+    So that a scorer knows without traffic, and a breaker gets its probes under the lightest.
+    """
+
+    def __init__(self, sources: Sequence[Source], *, now_ms: Callable[[], int]) -> None:
+        self._sources = sources
+        self._now_ms = now_ms
+        self.why: dict[str, Reason | None] = dict.fromkeys(
+            (source.region for source in sources), Reason.SOURCE_UNAVAILABLE
+        )
+        self.age_ms: dict[str, int] = {}
+
+    async def run(self) -> None:
+        """Probe for the life of the process."""
+        while True:
+            await asyncio.gather(*(self._probe(source) for source in self._sources))
+            await asyncio.sleep(PROBE_S)
+
+    async def _probe(self, source: Source) -> None:
+        try:
+            reply = await source.fetch(())
+        except RungError as error:
+            self.why[source.region] = error.reason
+        except Exception:
+            log.exception("probe of %s", source.region)
+            self.why[source.region] = Reason.BUG
+        else:
+            now_ms = self._now_ms()
+            self.why[source.region] = None
+            self.age_ms[source.region] = max(now_ms - own.as_of_ms for own in reply.applied)
+
+
+class Held(Protocol):
+    """Something that is followed on disk."""
+
+    @property
+    def refused(self) -> str | None:
+        """Why its newest state is not in force."""
+        ...
+
+    def refresh(self) -> bool:
+        """Look at the disk again."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Holdings:
+    """Everything a scorer holds that may go missing.
+
+    Attributes:
+        artifact: that may decide; see `deciding_artifact`.
+        snapshot: of batch features.
+        rules: the rule file.
+        published: versions by kind, for the record.
+        files: watched files by name.
+        probes: of the sources.
+        breakers: of sources and models.
+        recorder: of decisions.
+        counters_age_max_ms: from which counters are stale.
+        snapshot_age_max_ms: from which the snapshot is stale.
+    """
+
+    artifact: Callable[[], Artifact | None]
+    snapshot: Published[Snapshot]
+    rules: Callable[[], object | None]
+    published: Mapping[str, Published[Any]]
+    files: Mapping[str, Held]
+    probes: Probes
+    breakers: Sequence[Breaker]
+    recorder: Recorder
+    counters_age_max_ms: int
+    snapshot_age_max_ms: float
+    wall: Callable[[], float] = field(default=time.time)
+
+    def gauges(self) -> Gauges:
+        """How things stand now."""
+        refused = {name: held.refused for name, held in self._held() if held.refused is not None}
+        return Gauges(
+            rungs={
+                RungName.FULL.value: _state(self._batch() or self._counters()),
+                RungName.BATCH.value: _state(self._batch() or self._open(_BATCH_MODEL)),
+                RungName.RULES.value: _state(
+                    Reason.RULES_UNAVAILABLE if self.rules() is None else None
+                ),
+                RungName.TIER_DEFAULT.value: _state(None),
+            },
+            breakers={breaker.name: breaker.state.value for breaker in self.breakers},
+            ages=self._ages(),
+            versions={
+                name: held.version
+                for name, held in self.published.items()
+                if held.version is not None
+            },
+            refused=refused,
+            journal=self.recorder.healthy,
+        )
+
+    def refresh(self) -> None:
+        """Look at everything on disk again. May run in a thread."""
+        for name, held in self._held():
+            if held.refresh():
+                if held.refused is None:
+                    log.info("%s: in force as now on disk", name)
+                else:
+                    log.error("%s: refused, the last good one stays: %s", name, held.refused)
+
+    def _held(self) -> list[tuple[str, Held]]:
+        return [*self.published.items(), *self.files.items()]
+
+    def _batch(self) -> Reason | None:
+        snapshot = self.snapshot.value
+        if self.artifact() is None:
+            return Reason.MODEL_UNAVAILABLE
+        if snapshot is None:
+            return Reason.SNAPSHOT_UNAVAILABLE
+        if self.wall() * 1_000 - snapshot.as_of_ms > self.snapshot_age_max_ms:
+            return Reason.FEATURES_STALE
+        return None
+
+    def _counters(self) -> Reason | None:
+        others = [breaker.name for breaker in self.breakers if breaker.name != _BATCH_MODEL]
+        if self._open(*others):
+            return Reason.BREAKER_OPEN
+        for why in self.probes.why.values():
+            if why is not None:
+                return why
+        if any(age > self.counters_age_max_ms for age in self.probes.age_ms.values()):
+            return Reason.FEATURES_STALE
+        return None
+
+    def _open(self, *names: str) -> Reason | None:
+        for breaker in self.breakers:
+            if breaker.name in names and breaker.state in {StateName.OPEN, StateName.ISOLATED}:
+                return Reason.BREAKER_OPEN
+        return None
+
+    def _ages(self) -> dict[str, float]:
+        ages = {f"counters:{name}": age / 1_000 for name, age in self.probes.age_ms.items()}
+        if self.snapshot.value is not None:
+            ages["snapshot"] = self.wall() - self.snapshot.value.as_of_ms / 1_000
+        return ages
+
+
+def _state(why: Reason | None) -> RungState:
+    return RungState(available=why is None, why=None if why is None else why.value)

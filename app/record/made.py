@@ -1,0 +1,175 @@
+"""A decision that was made, as the caller sees it and as the journal keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from app.api.wire import Decision, Model, ThresholdsShown
+from app.candidate import Candidate
+from app.features.online import Streaming
+from app.features.packed import distinct_bit
+from app.features.spec import FEATURE_SCHEMA, STREAMING, Aggregate, Entity
+from app.features.vector import Row
+from app.models.scorer import ModelScore
+from app.policy import Thresholds
+from app.record.decision import DecisionRecord
+from app.record.reasons import described
+from app.record.token import Claims, TokenSigner, body_hash
+from fallback.ladder import Descent
+from fallback.rung import Action
+
+__all__ = ["Made", "Versions"]
+
+TOKEN_LIFE_S = 24 * 3_600
+_TOLD_APART = tuple(
+    dict.fromkeys(Entity(c.of) for c in STREAMING if c.aggregate is Aggregate.DISTINCT)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """What was in force; None where there was nothing."""
+
+    policy: int
+    rates: str
+    rules: int | None
+    directory: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """Everything that went into one decision.
+
+    Attributes:
+        candidate: the attempt.
+        canonical: its canonical bytes.
+        descent: what the ladder said.
+        action: what to do.
+        thresholds: as applied; None where the rung itself decided.
+        reasons: codes, strongest first.
+        versions: what was in force.
+        deadline_ms: what the decision had.
+    """
+
+    candidate: Candidate
+    canonical: bytes
+    descent: Descent
+    action: Action
+    thresholds: Thresholds | None
+    reasons: Sequence[str]
+    versions: Versions
+    deadline_ms: int
+
+    def answer(
+        self, *, decision_id: str, region: str, took_ms: float, signer: TokenSigner
+    ) -> Decision:
+        """The answer to the caller."""
+        streaming, scored, thresholds = self._streaming, self._scored, self.thresholds
+        attempt_id, received_ms = self.candidate.attempt.attempt_id, self.candidate.received_ms
+        return Decision(
+            decision_id=decision_id,
+            attempt_id=attempt_id,
+            action=self.action.value,
+            score=self.descent.assessment.score,
+            rung=self.descent.rung.value,
+            not_higher={rung.value: why.value for rung, why in self.descent.not_higher.items()},
+            reasons=described(self.reasons),
+            thresholds=None
+            if thresholds is None
+            else ThresholdsShown(step_up=thresholds.step_up, decline=thresholds.decline),
+            model=None if scored is None else _model(scored),
+            policy_version=self.versions.policy,
+            region=region,
+            as_of=_instant(received_ms if streaming is None else streaming.as_of_ms),
+            feature_age_ms=None if streaming is None else streaming.age_ms,
+            took_ms=round(took_ms, 3),
+            token=signer.sign(
+                Claims(
+                    decision_id,
+                    attempt_id,
+                    body_hash(self.canonical),
+                    self.action.value,
+                    received_ms // 1_000 + TOKEN_LIFE_S,
+                )
+            ),
+        )
+
+    def record(self, answer: Decision) -> DecisionRecord:
+        """What the journal keeps: enough to show, count and compute the decision again."""
+        candidate, streaming, row, scored = self.candidate, self._streaming, self._row, self._scored
+        ids = candidate.ids
+        return DecisionRecord(
+            tenant=candidate.tenant,
+            decision_id=answer.decision_id,
+            attempt_id=answer.attempt_id,
+            received_ms=candidate.received_ms,
+            as_of_ms=candidate.received_ms if streaming is None else streaming.as_of_ms,
+            request=self.canonical,
+            amount_ref=candidate.amount_ref or 0,
+            rates=None if candidate.amount_ref is None else self.versions.rates,
+            entities={entity.value: id for entity, id in ids.items()},
+            bits={e.value: distinct_bit(ids[e]) for e in _TOLD_APART if e in ids},
+            merchant=_merchant(candidate),
+            action=answer.action,
+            score=answer.score,
+            ranking=self.descent.assessment.ranking,
+            rung=answer.rung,
+            not_higher=answer.not_higher,
+            reasons=list(self.reasons),
+            thresholds=None
+            if answer.thresholds is None
+            else (answer.thresholds.step_up, answer.thresholds.decline),
+            model=answer.model,
+            versions=self._shown_versions(),
+            raw_score=None if scored is None else scored.raw,
+            numbers=b"" if row is None else row.numbers.tobytes(),
+            categories=[] if row is None else row.categories,
+            positions={} if streaming is None else dict(streaming.positions),
+            feature_age_ms=answer.feature_age_ms,
+            deadline_ms=self.deadline_ms,
+            took_ms=answer.took_ms,
+        )
+
+    @property
+    def _row(self) -> Row | None:
+        row = self.descent.assessment.detail.get("row")
+        return row if isinstance(row, Row) else None
+
+    @property
+    def _scored(self) -> ModelScore | None:
+        scored = self.descent.assessment.detail.get("scored")
+        return scored if isinstance(scored, ModelScore) else None
+
+    @property
+    def _streaming(self) -> Streaming | None:
+        return None if self._row is None else self._row.streaming
+
+    def _shown_versions(self) -> dict[str, str]:
+        versions = {
+            "features": str(FEATURE_SCHEMA),
+            "policy": str(self.versions.policy),
+            "rules": self.versions.rules,
+            "directory": self.versions.directory,
+            "snapshot": None if self._row is None else self._row.snapshot_version,
+        }
+        return {name: str(version) for name, version in versions.items() if version is not None}
+
+
+def _merchant(candidate: Candidate) -> dict[str, str]:
+    entry = candidate.merchant
+    known = {} if entry is None else {"category": entry.category, "country": entry.country}
+    return {"tier": candidate.tier, **known}
+
+
+def _model(scored: ModelScore) -> Model:
+    artifact = scored.artifact
+    return Model(
+        name=artifact.facts.name, version=artifact.version, provenance=artifact.facts.provenance
+    )
+
+
+def _instant(unix_ms: int) -> str:
+    text = datetime.fromtimestamp(unix_ms / 1_000, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")

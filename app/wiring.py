@@ -1,0 +1,310 @@
+"""The composition root: the only place that constructs a scorer's clients, breakers and ladder."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from fastapi import FastAPI
+
+from app.api.auth import Keys, load_keys
+from app.api.hot import Front, LoopLag
+from app.api.routes import create_routes
+from app.candidate import Candidate
+from app.decide import Decider, InForce
+from app.features.online import OnlineStore, Source, client
+from app.features.snapshot import Directory, Snapshot, load_directory, load_snapshot
+from app.features.vector import BatchFeatures, FullFeatures, Row
+from app.ids import DecisionIds
+from app.models.artifact import Artifact, load_artifact
+from app.models.scorer import ModelScorer
+from app.money import DEFAULT_RATES, Rates, load_rates
+from app.policy import DEFAULT_POLICY, Policy, load_policy
+from app.publish import Published
+from app.readiness import Holdings, Probes
+from app.record.journal import Journal, open_journal
+from app.record.recorder import Recorder
+from app.record.token import TokenSigner, token_secret
+from app.rule_inputs import rule_inputs
+from app.rulebook import load_rules
+from app.settings import ScorerSettings
+from app.telemetry import Pusher, Telemetry
+from app.watched import WatchedFile
+from fallback.brake import VelocityBrake
+from fallback.breaker import Breaker, BreakerPolicy
+from fallback.clock import SystemClock
+from fallback.ladder import Ladder, Step
+from fallback.rules import RuleSet
+from fallback.rung import RungName
+from fallback.rungs.rules import RulesRung
+from fallback.rungs.scored import ScoredRung
+from fallback.rungs.tier_default import StandingFacts, TierDefaultRung
+from regions.topology import load_topology
+
+__all__ = ["Scorer"]
+
+T = TypeVar("T")
+
+HOUR_MS = 3_600_000
+PUSH_S = 1.0
+
+
+class Scorer:
+    """One scorer process: everything it holds, wired."""
+
+    def __init__(self, settings: ScorerSettings) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        self._rng = random.Random()
+        self.telemetry = Telemetry()
+        self._region = load_topology().region(settings.region).number
+        self._publish()
+        self._sources = self._make_sources()
+        self._probes = Probes(self._sources, now_ms=now_ms)
+        self._scorers = {
+            rung: ModelScorer(
+                rung, artifact=self.artifact, breaker=self._breaker(f"model:{rung}", _MODEL)
+            )
+            for rung in (RungName.FULL, RungName.BATCH)
+        }
+        self._recorder = Recorder(self._open_journal, clock=self._clock)
+        self.holdings = self._make_holdings()
+        self.decider = self._make_decider()
+        self._lag = LoopLag(self._clock)
+        self.holdings.refresh()
+
+    def app(self) -> Front:
+        """The ASGI app of this process."""
+        routes = create_routes(
+            keys=self._keys_in_force,
+            gauges=self.holdings.gauges,
+            journal=self._settings.journal,
+            region=self._region,
+            lifespan=self._lifespan,
+        )
+        return Front(
+            routes,
+            decider=lambda: self.decider,
+            keys=self._keys_in_force,
+            telemetry=self.telemetry,
+            clock=self._clock,
+            lag=self._lag,
+            deadline_ms=self._settings.deadline_target_ms,
+        )
+
+    def artifact(self) -> Artifact | None:
+        """The artifact that may decide: a simulated one only in the development profile."""
+        artifact = self._model.value
+        if artifact is None:
+            return None
+        simulated = artifact.facts.provenance == "simulated"
+        if simulated and self._settings.profile != "development":
+            return None
+        return artifact
+
+    def _publish(self) -> None:
+        """What is followed on disk."""
+        published, home = self._settings.published, self._settings.home
+        self._model: Published[Artifact] = Published(published / "model", load_artifact)
+        self._snapshot: Published[Snapshot] = Published(published / "snapshot", load_snapshot)
+        self._directory: Published[Directory] = Published(published / "merchants", load_directory)
+        self._rules: WatchedFile[RuleSet] = WatchedFile(
+            published / "rules" / "rules.yaml", load_rules, beside=("lists/*.txt",)
+        )
+        self._policy: WatchedFile[Policy] = _with_default(
+            published / "policy.yaml", load_policy, DEFAULT_POLICY
+        )
+        self._rates: WatchedFile[Rates] = _with_default(
+            published / "rates.yaml", load_rates, DEFAULT_RATES
+        )
+        self._keys: WatchedFile[Keys] = WatchedFile(
+            home / "keys.json", load_keys, keep_when_gone=True
+        )
+
+    def _make_sources(self) -> list[Source]:
+        settings, password = self._settings, self._settings.datastore_password()
+        return [
+            Source(
+                address.region,
+                [
+                    client(shard, password=password, timeout_ms=settings.source_timeout_ms)
+                    for shard in address.shards
+                ],
+                breaker=self._breaker(
+                    f"source:{address.region}",
+                    BreakerPolicy(slow_call_ms=settings.source_timeout_ms * 0.6),
+                ),
+            )
+            for address in settings.source_addresses()
+        ]
+
+    def _make_holdings(self) -> Holdings:
+        return Holdings(
+            artifact=self.artifact,
+            snapshot=self._snapshot,
+            rules=lambda: self._rules.value,
+            published={
+                "model": self._model,
+                "snapshot": self._snapshot,
+                "merchants": self._directory,
+            },
+            files={
+                "rules": self._rules,
+                "policy": self._policy,
+                "rates": self._rates,
+                "keys": self._keys,
+            },
+            probes=self._probes,
+            breakers=[
+                *(source.breaker for source in self._sources),
+                *(scorer.breaker for scorer in self._scorers.values()),
+            ],
+            recorder=self._recorder,
+            counters_age_max_ms=self._settings.counters_age_max_ms,
+            snapshot_age_max_ms=self._snapshot_age_max_ms(),
+        )
+
+    def _make_decider(self) -> Decider:
+        writer = self._recorder.writer
+        return Decider(
+            region=self._settings.region,
+            ladder=self._make_ladder(),
+            in_force=InForce(
+                policy=self._policy_in_force,
+                rates=self._rates_in_force,
+                rules=lambda: self._rules.value,
+                directory=lambda: self._directory.value,
+            ),
+            brake=VelocityBrake(clock=self._clock),
+            ids=DecisionIds(region=self._region, writer=0xFFFF if writer is None else writer),
+            recorder=self._recorder,
+            signer=TokenSigner(token_secret(self._settings.home / "secrets" / "token")),
+            telemetry=self.telemetry,
+            now_ms=now_ms,
+        )
+
+    def _make_ladder(self) -> Ladder[Candidate]:
+        batch = BatchFeatures(
+            lambda: self._snapshot.value, now_ms=now_ms, age_max_ms=self._snapshot_age_max_ms()
+        )
+        store = OnlineStore(
+            self._sources, now_ms=now_ms, age_max_ms=self._settings.counters_age_max_ms
+        )
+        full: ScoredRung[Candidate, Row] = ScoredRung(
+            RungName.FULL,
+            features=FullFeatures(batch, store),
+            scorer=self._scorers[RungName.FULL],
+        )
+        without_counters: ScoredRung[Candidate, Row] = ScoredRung(
+            RungName.BATCH, features=batch, scorer=self._scorers[RungName.BATCH]
+        )
+        rules: RulesRung[Candidate] = RulesRung(
+            rules=lambda: self._rules.value,
+            inputs_of=lambda candidate: rule_inputs(candidate, self._policy_in_force()),
+        )
+        last: TierDefaultRung[Candidate] = TierDefaultRung(
+            standing=lambda: self._policy_in_force().standing, facts_of=_standing_facts
+        )
+        return Ladder(
+            [
+                Step(rung=full, needed_ms=8.0),
+                Step(rung=without_counters, needed_ms=3.0),
+                Step(rung=rules, needed_ms=0.5),
+            ],
+            last,
+            clock=self._clock,
+            listener=self.telemetry.on_event,
+            reserve_ms=10.0,
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        tasks = [
+            asyncio.create_task(work)
+            for work in (self._lag.measure(), self._probes.run(), self._follow(), self._push())
+        ]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for source in self._sources:
+            await source.close()
+        self._recorder.close()
+
+    async def _follow(self) -> None:
+        """Follow what is published; the disk work is not for the loop's thread."""
+        while True:
+            await asyncio.sleep(self._settings.poll_s)
+            await asyncio.to_thread(self.holdings.refresh)
+
+    async def _push(self) -> None:
+        pusher = Pusher(self._settings.api_host, self._settings.operations_port, self.telemetry)
+        with contextlib.closing(pusher):
+            while True:
+                self._count_records()
+                pusher.send(self.holdings.gauges)
+                await asyncio.sleep(PUSH_S)
+
+    def _count_records(self) -> None:
+        self.telemetry.counters["journal_records"] = self._recorder.written
+        self.telemetry.counters["journal_missing"] = self._recorder.missing
+
+    def _breaker(self, name: str, policy: BreakerPolicy) -> Breaker:
+        return Breaker(
+            name, policy, clock=self._clock, rng=self._rng, listener=self.telemetry.on_event
+        )
+
+    def _open_journal(self) -> Journal:
+        return open_journal(
+            self._settings.journal,
+            region=self._region,
+            fsync_ms=self._settings.fsync_ms,
+            segment_bytes=self._settings.journal_segment_bytes,
+        )
+
+    def _snapshot_age_max_ms(self) -> float:
+        """Development serves a snapshot of simulated days, which has no age to speak of."""
+        hours = self._settings.snapshot_age_max_h
+        if self._settings.profile == "development" or not hours:
+            return float("inf")
+        return hours * HOUR_MS
+
+    def _policy_in_force(self) -> Policy:
+        assert self._policy.value is not None
+        return self._policy.value
+
+    def _rates_in_force(self) -> Rates:
+        assert self._rates.value is not None
+        return self._rates.value
+
+    def _keys_in_force(self) -> Keys:
+        return self._keys.value or Keys(())
+
+
+_MODEL = BreakerPolicy(slow_call_ms=40.0)
+
+
+def now_ms() -> int:
+    """Wall clock, milliseconds since the epoch: event time, never a duration."""
+    return time.time_ns() // 1_000_000
+
+
+def _with_default(path: Path, load: Callable[[Path], T], default: Path) -> WatchedFile[T]:
+    """A file that may be absent: what ships with the service then holds."""
+    watched: WatchedFile[T] = WatchedFile(path, load, keep_when_gone=True)
+    watched.value = load(default)
+    return watched
+
+
+def _standing_facts(candidate: Candidate) -> StandingFacts:
+    return StandingFacts(
+        tier=candidate.tier,
+        amount_ref=float("nan") if candidate.amount_ref is None else candidate.amount_ref,
+        step_up_available=candidate.attempt.step_up_available,
+    )
