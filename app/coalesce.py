@@ -59,11 +59,11 @@ class Coalescer(Generic[ItemT, ResultT]):
         futures = [future for _, future in batch]
         try:
             running = self._run([item for item, _ in batch])
+            if not isinstance(running, Coroutine):
+                _settle(futures, running)
+                return
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the requests
             _settle(futures, [error] * len(futures))
-            return
-        if not isinstance(running, Coroutine):
-            _settle(futures, running)
             return
         task = asyncio.ensure_future(self._finish(running, futures))
         self._tasks.add(task)  # the loop keeps only a weak reference
@@ -75,10 +75,13 @@ class Coalescer(Generic[ItemT, ResultT]):
         futures: Sequence[asyncio.Future[ResultT]],
     ) -> None:
         try:
-            outcome = await running
+            _settle(futures, await running)
+        except asyncio.CancelledError:
+            for future in futures:  # no request waits for a batch that will not come back
+                future.cancel()
+            raise
         except Exception as error:  # noqa: BLE001 - as above
-            outcome = [error] * len(futures)
-        _settle(futures, outcome)
+            _settle(futures, [error] * len(futures))
 
 
 def _settle(futures: Sequence[asyncio.Future[ResultT]], outcome: Outcome[ResultT]) -> None:

@@ -23,7 +23,18 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-__all__ = ["Manifest", "PublicationError", "Published", "publish", "verified", "withdraw"]
+from app.errors import OperatorError
+
+__all__ = [
+    "Manifest",
+    "PublicationError",
+    "Published",
+    "adopt",
+    "current",
+    "publish",
+    "verified",
+    "withdraw",
+]
 
 T = TypeVar("T")
 
@@ -31,7 +42,7 @@ CURRENT = "current"
 MANIFEST = "manifest.json"
 
 
-class PublicationError(Exception):
+class PublicationError(OperatorError):
     """A published version cannot be used. One sentence that says why."""
 
 
@@ -82,15 +93,47 @@ def publish(
     )
     document = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"))
     (staging / MANIFEST).write_bytes(document)
-    version = hashlib.sha256(document).hexdigest()[:12]
-    for path in staging.iterdir():
+    version = _name(document)
+    for path in (*staging.iterdir(), staging):
         _fsync(path)
-    target = folder / "versions" / version
-    if target.exists():
-        shutil.rmtree(staging)
-    else:
+    try:
+        verified(folder, version, kind=kind)
+    except PublicationError:  # not there yet, or damaged since: readers keep the files they hold
+        target = folder / "versions" / version
+        shutil.rmtree(target, ignore_errors=True)
         staging.rename(target)
+        _fsync(target.parent)
+    else:
+        shutil.rmtree(staging)
     _point(folder, version)
+    return version
+
+
+def current(folder: Path) -> str:
+    """The version in force.
+
+    Raises:
+        PublicationError: there is none.
+    """
+    try:
+        return (folder / CURRENT).read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        raise PublicationError(f"nothing is published in {folder}.") from None
+
+
+def adopt(source: Path, target: Path) -> str:
+    """Put what is in force in one folder in force in another, as a copy of its own.
+
+    Raises:
+        PublicationError: nothing is in force in the source.
+    """
+    version = current(source)
+    if not (target / "versions" / version).exists():
+        staging = target / "versions" / f".staging-{os.getpid()}"
+        shutil.rmtree(staging, ignore_errors=True)
+        shutil.copytree(source / "versions" / version, staging)
+        staging.rename(target / "versions" / version)
+    _point(target, version)
     return version
 
 
@@ -107,7 +150,10 @@ def verified(folder: Path, version: str, *, kind: str) -> Manifest:
     """
     where = folder / "versions" / version
     try:
-        manifest = msgspec.json.decode((where / MANIFEST).read_bytes(), type=Manifest)
+        document = (where / MANIFEST).read_bytes()
+        if _name(document) != version:
+            raise PublicationError(f"{kind} {version}: {MANIFEST} is not what was published.")
+        manifest = msgspec.json.decode(document, type=Manifest)
         for name, expected in manifest.files.items():
             if _sha256(where / name) != expected:
                 raise PublicationError(f"{kind} {version}: {name} is not what was published.")
@@ -145,9 +191,8 @@ class Published(Generic[T]):
             status = pointer.stat()
             version = pointer.read_text(encoding="ascii").strip()
         except FileNotFoundError:
-            changed = self.value is not None
-            self.value = self.version = self._seen = None
-            self.refused = None
+            changed = self._seen is not None
+            self.value = self.version = self.refused = self._seen = None
             return changed
         except (OSError, UnicodeDecodeError) as error:
             self.refused = f"{pointer} cannot be read: {error}."
@@ -173,6 +218,11 @@ def _point(folder: Path, version: str) -> None:
     fresh.write_text(version + "\n", encoding="ascii")
     _fsync(fresh)
     fresh.replace(folder / CURRENT)
+    _fsync(folder)
+
+
+def _name(document: bytes) -> str:
+    return hashlib.sha256(document).hexdigest()[:12]
 
 
 def _sha256(path: Path) -> str:

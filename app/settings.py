@@ -14,13 +14,15 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from app.errors import OperatorError
+
 __all__ = ["ConfigurationError", "ScorerSettings", "Shard", "SourceAddress", "load"]
 
 PREFIX = "STEPDOWN_"
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(OperatorError):
     """A setting is wrong; the process must not start. One sentence that names it."""
 
 
@@ -101,11 +103,13 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     def source_addresses(self) -> tuple[SourceAddress, ...]:
         """The stores to read, this region's own first as written."""
-        found = []
-        for part in filter(None, self.sources.split(",")):
+        found: dict[str, SourceAddress] = {}
+        for part in self.sources.split(","):
             region, _, shards = part.strip().partition("=")
-            found.append(SourceAddress(region, _shards(shards, "sources")))
-        return tuple(found)
+            if not region or region in found:
+                raise ConfigurationError(f"sources: {part!r} names no region, or one named before.")
+            found[region] = SourceAddress(region, _shards(shards, "sources"))
+        return tuple(found.values())
 
     def store_shards(self) -> tuple[Shard, ...]:
         """The shards of this region's own store."""
@@ -118,10 +122,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         try:
             return Path(self.datastore_password_file).read_text(encoding="utf-8").strip()
         except OSError as error:
-            raise ConfigurationError(
-                f"datastore_password_file cannot be read: {error.strerror}: "
-                f"{self.datastore_password_file}."
-            ) from None
+            raise ConfigurationError(f"datastore_password_file cannot be read: {error}.") from None
 
 
 def load(environ: Mapping[str, str] | None = None) -> ScorerSettings:
@@ -154,11 +155,14 @@ def load(environ: Mapping[str, str] | None = None) -> ScorerSettings:
 def _from_file(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            return dict(tomllib.load(file).get("scorer", {}))
+            table = tomllib.load(file).get("scorer", {})
     except FileNotFoundError:
         return {}
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # no TOML, or no UTF-8
         raise ConfigurationError(f"{path} cannot be read: {error}.") from None
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"{path}: scorer is a table, [scorer], not a value.")
+    return table
 
 
 def _path(kind: type, value: object) -> Path:
@@ -171,7 +175,7 @@ def _shards(text: str, setting: str) -> tuple[Shard, ...]:
     shards = []
     for part in text.split("|"):
         host, _, port = part.strip().rpartition(":")
-        if not host or not port.isdigit():
+        if not host or not port.isdecimal() or not 1 <= int(port) <= 65_535:
             raise ConfigurationError(f"{setting}: {part!r} is not host:port.")
         shards.append(Shard(host, int(port)))
     return tuple(shards)

@@ -3,7 +3,7 @@
 It takes events from the stream in batches, reads the touched values with one MGET a shard, folds
 the events in with numpy, and writes values and positions in one transaction:
 
-    WATCH !applied;  MGET values;  MULTI;  SET values;  SET !applied;  EXEC
+    WATCH !applied;  MGET !applied values;  MULTI;  PSETEX values;  SET !applied;  EXEC
 
 so counters and positions change, and replicate, as one, and a second writer is fenced off. The
 positions in the store are the only truth of what was applied: on every (re)connect they are read
@@ -17,8 +17,9 @@ import logging
 import secrets
 import signal
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from types import FrameType
 from typing import cast
 
@@ -53,7 +54,8 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         generation: of the store; a store that lost its marker is cold, not empty.
         ready: false while the counters are being built up.
-        as_of_ms: when the applier last wrote, ms since the epoch: the freshness heartbeat.
+        as_of_ms: what the journal held by then is counted, ms since the epoch. Moves on with
+            every heartbeat, unless there is a backlog: then it is the age of what is applied.
         positions: last (epoch, seq) applied of each journal writer, by "region/writer".
     """
 
@@ -68,122 +70,146 @@ def shard_of(key: str, shards: int) -> int:
     return xxhash.xxh64_intdigest(key.encode()) % shards if shards > 1 else 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Touch:
-    """One event's effect on one key."""
-
-    key: str
-    event: CounterEvent
-
-
 class Applier:
-    """Applies one stream to one shard."""
+    """Applies one stream to one shard.
+
+    Attributes:
+        dropped_late: events that were older than every window.
+        unreadable: payloads passed over and values begun anew because they could not be read.
+    """
 
     def __init__(
         self, client: redis.Redis, stream: EventStream, *, shard: int, shards: int
     ) -> None:
+        self.dropped_late = 0
+        self.unreadable = 0
         self._client = client
         self._stream = stream
         self._shard, self._shards = shard, shards
-        self._applied: Applied | None = None
+        self._applied = _new_generation()
+        self._stored: bytes | None = None  # what the store holds under APPLIED_KEY, as last known
         self._written_s = 0.0
-        self.dropped_late = 0
-        self.unreadable = 0
 
     def connect(self) -> None:
-        """Read what the store has applied, and rewind the stream to it."""
-        raw = cast("bytes | None", self._client.get(APPLIED_KEY))
-        if raw is None:
-            applied = Applied(
-                generation=secrets.token_hex(8), ready=False, as_of_ms=0, positions={}
-            )
-            log.info("the store is cold: building generation %s", applied.generation)
+        """Read what the store has applied, and rewind the stream to it.
+
+        To be called first, and again after an error: it may have come after the write.
+        """
+        self._stored = cast("bytes | None", self._client.get(APPLIED_KEY))
+        if self._stored is None:
+            self._applied = _new_generation()
+            log.info("the store is cold: building generation %s", self._applied.generation)
+            self._clear()
         else:
-            applied = msgspec.msgpack.decode(raw, type=Applied)
-        self._applied = applied
-        self._stream.rewind(applied.positions)
+            self._applied = msgspec.msgpack.decode(self._stored, type=Applied)
+        self._stream.rewind(self._applied.positions)
 
     def step(self) -> int:
         """Apply one batch, or beat the heart when there is none. Returns the events taken."""
-        assert self._applied is not None
+        now_ms = time.time_ns() // 1_000_000  # before the read, which so misses nothing of then
         batch = self._stream.read(BATCH_EVENTS_MAX)
-        fresh = not self._applied.ready and not batch
-        if batch or fresh or time.monotonic() - self._written_s >= HEARTBEAT_S:
-            self._write(batch, ready=self._applied.ready or fresh)
+        drained = len(batch) < BATCH_EVENTS_MAX
+        ready = self._applied.ready or drained
+        due = time.monotonic() - self._written_s >= HEARTBEAT_S
+        if batch or ready != self._applied.ready or due:
+            applied = Applied(
+                generation=self._applied.generation,
+                ready=ready,
+                as_of_ms=now_ms if drained else min(record.written_ms for record in batch),
+                positions={**self._applied.positions, **_last_positions(batch)},
+            )
+            self._write(batch, applied)
         return len(batch)
 
-    def _write(self, batch: Sequence[Record], *, ready: bool) -> None:
-        assert self._applied is not None
+    def _write(self, batch: Sequence[Record], applied: Applied) -> None:
         touched = self._touched(batch)
-        applied = Applied(
-            generation=self._applied.generation,
-            ready=ready,
-            as_of_ms=time.time_ns() // 1_000_000,
-            positions={**self._applied.positions, **_last_positions(batch)},
-        )
+        marker = msgspec.msgpack.encode(applied)
+        names = [name for events_of in touched.values() for name in events_of]
+        with self._transaction(names) as (pipe, found):
+            values = iter(found)
+            for entity, events_of in touched.items():
+                updated = self._updated(entity, events_of, list(islice(values, len(events_of))))
+                expiry_ms = 2 * horizon_ms(entity)
+                for name, value in zip(events_of, updated, strict=True):
+                    pipe.psetex(name, expiry_ms, value)
+            pipe.set(APPLIED_KEY, marker)
+        self._applied, self._stored, self._written_s = applied, marker, time.monotonic()
+
+    @contextmanager
+    def _transaction(
+        self, names: Sequence[str]
+    ) -> Iterator[tuple[redis.client.Pipeline, list[bytes | None]]]:
+        """Read values, then queue writes that happen as one, if no one else wrote meanwhile.
+
+        Raises:
+            redis.WatchError: another writer was here, or the store went back or lost everything.
+        """
         with self._client.pipeline(transaction=True) as pipe:
             pipe.watch(APPLIED_KEY)  # type: ignore[no-untyped-call]
-            self._fence(cast("bytes | None", pipe.get(APPLIED_KEY)))
-            values = {
-                entity: self._updated(pipe, entity, touches) for entity, touches in touched.items()
-            }
+            stored, *found = cast("list[bytes | None]", pipe.mget([APPLIED_KEY, *names]))
+            if stored != self._stored:
+                raise redis.WatchError("the store's positions are not those this applier wrote")
             pipe.multi()
-            for entity, updated in values.items():
-                for name, value in updated.items():
-                    pipe.set(name, value, px=2 * horizon_ms(entity))
-            pipe.set(APPLIED_KEY, msgspec.msgpack.encode(applied))
+            yield pipe, found
             pipe.execute()
-        self._applied, self._written_s = applied, time.monotonic()
 
-    def _fence(self, raw: bytes | None) -> None:
-        """Refuse to write over what another writer, or another past, left in the store."""
-        assert self._applied is not None
-        stored = None if raw is None else msgspec.msgpack.decode(raw, type=Applied)
-        started = bool(self._applied.as_of_ms)
-        if (stored is None) == started or (
-            stored is not None
-            and (stored.generation, stored.positions)
-            != (self._applied.generation, self._applied.positions)
-        ):
-            raise redis.WatchError("the store's positions are not those this applier wrote")
+    def _clear(self) -> None:
+        """Delete what a lost marker left behind: the replay would count it twice."""
+        for entity in STREAMING_ENTITIES:
+            left: Iterator[bytes] = self._client.scan_iter(match=f"*:{entity}:*", count=1_000)
+            while names := list(islice(left, 1_000)):
+                with self._transaction([]) as (pipe, _):
+                    pipe.unlink(*names)
 
-    def _touched(self, batch: Sequence[Record]) -> dict[Entity, list[_Touch]]:
-        touched: dict[Entity, list[_Touch]] = {entity: [] for entity in STREAMING_ENTITIES}
+    def _touched(self, batch: Sequence[Record]) -> dict[Entity, dict[str, list[CounterEvent]]]:
+        """Events of this shard, by entity and key."""
+        touched: dict[Entity, dict[str, list[CounterEvent]]] = {}
         for record in batch:
             if record.kind is not Kind.DECISION:
                 continue
-            event = decode_counter_event(record.payload)
+            try:
+                event = decode_counter_event(record.payload)
+            except msgspec.MsgspecError:  # it would come again for ever
+                self.unreadable += 1
+                log.exception("%s is passed over", record.id)
+                continue
             for entity in STREAMING_ENTITIES:
                 if (id := event.entities.get(entity)) is None:
                     continue
                 name = key(event.tenant, entity, id)
                 if shard_of(name, self._shards) == self._shard:
-                    touched[entity].append(_Touch(name, event))
-        return {entity: touches for entity, touches in touched.items() if touches}
+                    touched.setdefault(entity, {}).setdefault(name, []).append(event)
+        return touched
 
     def _updated(
-        self, pipe: redis.client.Pipeline, entity: Entity, touches: Sequence[_Touch]
-    ) -> dict[str, bytes]:
+        self,
+        entity: Entity,
+        events_of: Mapping[str, Sequence[CounterEvent]],
+        found: Sequence[bytes | None],
+    ) -> list[bytes]:
+        """The values of the keys, in order, with their events folded in."""
         layout = layout_of(entity)
-        names = list(dict.fromkeys(touch.key for touch in touches))
-        row_of = {name: row for row, name in enumerate(names)}
-        records = layout.blank(len(names))
-        for row, raw in enumerate(cast("list[bytes | None]", pipe.mget(names))):
+        records = layout.blank(len(events_of))
+        for row, (name, raw) in enumerate(zip(events_of, found, strict=True)):
             if raw is None:
                 continue
             try:
                 records[row] = layout.decode([raw])[0]
             except Unreadable:
                 self.unreadable += 1
-                log.exception("%s starts anew", names[row])
-        events = [touch.event for touch in touches]
+                log.exception("%s starts anew", name)
+        events = [event for of_key in events_of.values() for event in of_key]
         self.dropped_late += layout.apply(
             records,
-            np.array([row_of[touch.key] for touch in touches]),
+            np.repeat(np.arange(len(records)), [len(of_key) for of_key in events_of.values()]),
             np.array([event.received_ms for event in events]),
             [_amounts(counter, events) for counter in (*layout.additive, *layout.distinct)],
         )
-        return dict(zip(names, layout.encode(records), strict=True))
+        return layout.encode(records)
+
+
+def _new_generation() -> Applied:
+    return Applied(generation=secrets.token_hex(8), ready=False, as_of_ms=0, positions={})
 
 
 def _amounts(

@@ -14,7 +14,6 @@ from typing import cast
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import redis.asyncio
 import redis.exceptions
 from redis.asyncio.retry import Retry
@@ -22,8 +21,8 @@ from redis.backoff import NoBackoff
 
 from app.coalesce import Coalescer
 from app.features.applier import APPLIED_KEY, Applied, shard_of
-from app.features.packed import Unreadable, Windows, key, layout_of
-from app.features.rings import Float64s, UInt64s
+from app.features.packed import Unreadable, key, layout_of
+from app.features.rings import Float64s
 from app.features.spec import (
     STREAMING,
     STREAMING_ENTITIES,
@@ -42,7 +41,6 @@ from fallback.errors import (
     DependencyTimeout,
     DependencyUnavailable,
     FeaturesStale,
-    RungError,
     SourceUnavailable,
 )
 
@@ -53,9 +51,13 @@ CONNECTIONS_MAX = 16
 
 Positions = dict[str, tuple[int, int]]
 
-NOT_MAPPED: bytes = InputState.NOT_MAPPED.value
-NEVER_SEEN: bytes = InputState.NEVER_SEEN.value
-PRESENT: bytes = InputState.PRESENT.value
+# By how much is known: 0 not mapped, 1 mapped, 2 mapped and live.
+_STATES = np.array(
+    [state.value for state in (InputState.NOT_MAPPED, InputState.NEVER_SEEN, InputState.PRESENT)],
+    dtype=object,
+)
+_DISTINCT = np.array([counter.aggregate is Aggregate.DISTINCT for counter in STREAMING])
+_ENTITY_OF_COUNTER = [STREAMING_ENTITIES.index(counter.entity) for counter in STREAMING]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,22 @@ class _Ask:
 class _Reply:
     """One source's answer to a batch: values by key, and what it says of itself."""
 
+    region: str
     values: Mapping[str, bytes]
     applied: Sequence[Applied]
+
+
+class _Columns:
+    """Where an entity's windows stand in the order of `spec.STREAMING`."""
+
+    def __init__(self, entity: Entity) -> None:
+        self.layout = layout_of(entity)
+        self.horizon_ms = horizon_ms(entity)
+        self.additive = np.array([STREAMING.index(c) for c in self.layout.additive], dtype=int)
+        self.distinct = np.array([STREAMING.index(c) for c in self.layout.distinct], dtype=int)
+
+
+_COLUMNS = tuple(_Columns(entity) for entity in STREAMING_ENTITIES)
 
 
 class Source:
@@ -112,20 +128,15 @@ class Source:
         for name in names:
             by_shard[shard_of(name, len(self._shards))].append(name)
         with self.breaker.call():
-            replies = await asyncio.gather(
-                *(
-                    self._mget(shard, part)
-                    for shard, part in zip(self._shards, by_shard, strict=True)
-                )
-            )
-        values: dict[str, bytes] = {}
-        applied = []
-        for part, (own, *found) in zip(by_shard, replies, strict=True):
-            applied.append(_applied(own, self.region))
-            values.update(
-                (name, value) for name, value in zip(part, found, strict=True) if value is not None
-            )
-        return _Reply(values, applied)
+            replies = await asyncio.gather(*map(self._mget, self._shards, by_shard))
+            applied = [_applied(own, self.region) for own, *_ in replies]
+        values = {
+            name: value
+            for part, (_, *found) in zip(by_shard, replies, strict=True)
+            for name, value in zip(part, found, strict=True)
+            if value is not None
+        }
+        return _Reply(self.region, values, applied)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -158,7 +169,7 @@ class OnlineStore:
         """Make the store.
 
         Args:
-            sources: one per home region.
+            sources: one per home region, at least one.
             now_ms: wall clock, ms since the epoch.
             age_max_ms: counters older than this are stale.
             needed_ms: with less than this left, the read is not begun.
@@ -174,7 +185,7 @@ class OnlineStore:
 
         Raises:
             DeadlineNear: too little time is left to ask.
-            RungError: no source can be used; the first one's reason.
+            RungError: a source cannot be used, or the attempt's own value cannot be read.
         """
         if not deadline.allows(self._needed_ms):
             raise DeadlineNear("no time left to read the counters")
@@ -186,121 +197,90 @@ class OnlineStore:
             await source.close()
 
     async def _read(self, asks: list[_Ask]) -> list[Streaming | BaseException]:
-        names = list(
-            dict.fromkeys(
-                key(ask.tenant, entity, ask.ids[entity])
-                for ask in asks
-                for entity in STREAMING_ENTITIES
-                if entity in ask.ids
-            )
-        )
-        replies = await asyncio.gather(
-            *(source.fetch(names) for source in self.sources), return_exceptions=True
-        )
+        batch = _Batch(asks)
+        names = batch.names()
+        # All or none: the model knows no missing source, so the first refusal ends the wait.
+        replies = await asyncio.gather(*(source.fetch(names) for source in self.sources))
         as_of_ms = self._now_ms()
-        usable: dict[str, _Reply] = {}
-        refusals: list[BaseException] = []
-        for source, reply in zip(self.sources, replies, strict=True):
-            if isinstance(reply, RungError):
-                refusals.append(reply)
-            elif isinstance(reply, BaseException):
-                raise reply
-            else:
-                usable[source.region] = reply
-        age_ms = max(
-            (as_of_ms - own.as_of_ms for reply in usable.values() for own in reply.applied),
-            default=0,
-        )
-        # Trained on one source; copies with sources masked come with the second one.
-        if refusals or not usable:
-            raise refusals[0] if refusals else SourceUnavailable("no source is configured")
+        applied_ms = min(own.as_of_ms for reply in replies for own in reply.applied)
+        age_ms = max(as_of_ms - applied_ms, 0)
         if age_ms > self._age_max_ms:
             raise FeaturesStale(f"the counters are {age_ms} ms old")
-        merged = _Merged(asks, as_of_ms)
-        for reply in usable.values():
-            merged.add(reply)
+        for reply in replies:
+            batch.add(reply, as_of_ms)
         positions = {
-            region: {name: at for own in reply.applied for name, at in own.positions.items()}
-            for region, reply in usable.items()
+            reply.region: {name: at for own in reply.applied for name, at in own.positions.items()}
+            for reply in replies
         }
-        return merged.results(max(age_ms, 0), positions)
+        return batch.results(as_of_ms, age_ms, positions)
 
 
-class _Merged:
-    """Counters of a batch of attempts, source by source."""
+class _Batch:
+    """Attempts that are read together: their keys, and their counters source by source."""
 
-    def __init__(self, asks: Sequence[_Ask], as_of_ms: int) -> None:
-        self._asks = asks
-        self._as_of_ms = as_of_ms
+    def __init__(self, asks: Sequence[_Ask]) -> None:
         rows = len(asks)
+        self._keys = [
+            [
+                (row, key(ask.tenant, entity, ask.ids[entity]))
+                for row, ask in enumerate(asks)
+                if entity in ask.ids
+            ]
+            for entity in STREAMING_ENTITIES
+        ]
         self._totals = np.zeros((rows, len(STREAMING)))
         self._bitmaps = np.zeros((rows, len(STREAMING)), dtype=np.uint64)
+        self._mapped = np.zeros((rows, len(STREAMING_ENTITIES)), dtype=bool)
         self._live = np.zeros((rows, len(STREAMING_ENTITIES)), dtype=bool)
-        self._corrupt: dict[int, Unreadable] = {}
+        self._corrupt: dict[int, DependencyCorrupt] = {}
+        for at, keys in enumerate(self._keys):
+            self._mapped[[row for row, _ in keys], at] = True
 
-    def add(self, reply: _Reply) -> None:
-        """Merge one source's values in."""
-        for at, entity in enumerate(STREAMING_ENTITIES):
-            rows, raws = [], []
-            for row, ask in enumerate(self._asks):
-                id = ask.ids.get(entity)
-                if id is None:
-                    continue
-                raw = reply.values.get(key(ask.tenant, entity, id))
-                if raw is not None:
-                    rows.append(row)
-                    raws.append(raw)
-            if rows:
-                self._add_entity(at, entity, rows, raws)
+    def names(self) -> list[str]:
+        """Every key of the batch, once."""
+        return list(dict.fromkeys(name for keys in self._keys for _, name in keys))
+
+    def add(self, reply: _Reply, now_ms: int) -> None:
+        """Merge one source's values in, as of `now_ms`."""
+        for at, keys in enumerate(self._keys):
+            found = [
+                (row, raw) for row, name in keys if (raw := reply.values.get(name)) is not None
+            ]
+            if found:
+                self._add_entity(at, found, reply.region, now_ms)
 
     def _add_entity(
-        self, at: int, entity: Entity, rows: Sequence[int], raws: Sequence[bytes]
+        self, at: int, found: Sequence[tuple[int, bytes]], region: str, now_ms: int
     ) -> None:
-        layout = layout_of(entity)
+        columns = _COLUMNS[at]
         try:
-            records = layout.decode(raws)
+            records = columns.layout.decode([raw for _, raw in found])
         except Unreadable as error:
-            if len(rows) == 1:
-                self._corrupt[rows[0]] = error
+            if len(found) == 1:
+                self._corrupt[found[0][0]] = DependencyCorrupt(str(error), dependency=region)
                 return
-            for row, raw in zip(rows, raws, strict=True):  # find the one that spoils the batch
-                self._add_entity(at, entity, [row], [raw])
+            for one in found:  # find the one that spoils the batch
+                self._add_entity(at, [one], region, now_ms)
             return
-        now = np.full(len(rows), self._as_of_ms)
-        windows: Windows = layout.windows(records, now)
-        live = windows.base_ms >= self._as_of_ms - horizon_ms(entity)
-        index = np.array(rows)[live]
-        self._live[index, at] = True
-        for column, counter in enumerate(layout.additive):
-            self._totals[index, STREAMING.index(counter)] += windows.totals[live, column]
-        for column, counter in enumerate(layout.distinct):
-            self._bitmaps[index, STREAMING.index(counter)] |= windows.bitmaps[live, column]
+        windows = columns.layout.windows(records, np.array([now_ms]))
+        rows = np.array([row for row, _ in found])
+        # A value that is past its horizon adds nothing, but "never seen" is said of it.
+        self._live[rows, at] |= windows.base_ms >= now_ms - columns.horizon_ms
+        self._totals[rows[:, None], columns.additive] += windows.totals
+        self._bitmaps[rows[:, None], columns.distinct] |= windows.bitmaps
 
     def results(
-        self, age_ms: int, positions: Mapping[str, Positions]
+        self, as_of_ms: int, age_ms: int, positions: Mapping[str, Positions]
     ) -> list[Streaming | BaseException]:
         """What each attempt gets."""
-        values = merged_values(self._totals, self._bitmaps)
-        found: list[Streaming | BaseException] = []
-        for row, ask in enumerate(self._asks):
-            if row in self._corrupt:
-                found.append(DependencyCorrupt(str(self._corrupt[row])))
-                continue
-            states = tuple(
-                _state(entity in ask.ids, bool(self._live[row, at]))
-                for at, entity in enumerate(STREAMING_ENTITIES)
-            )
-            mine = values[row]
-            mine[[counter.entity not in ask.ids for counter in STREAMING]] = np.nan
-            found.append(Streaming(mine, states, self._as_of_ms, age_ms, positions))
-        return found
-
-
-def merged_values(totals: Float64s, bitmaps: UInt64s) -> Float64s:
-    """Counter values in the order of `spec.STREAMING`: totals as they are, bitmaps counted."""
-    distinct = np.array([counter.aggregate is Aggregate.DISTINCT for counter in STREAMING])
-    counted: npt.NDArray[np.uint8] = np.bitwise_count(bitmaps)
-    return np.where(distinct, counted, totals)
+        values = np.where(_DISTINCT, np.bitwise_count(self._bitmaps), self._totals)
+        values[~self._mapped[:, _ENTITY_OF_COUNTER]] = np.nan
+        states = _STATES[self._mapped.astype(np.int8) + self._live].tolist()
+        return [
+            self._corrupt.get(row)
+            or Streaming(values[row], tuple(states[row]), as_of_ms, age_ms, positions)
+            for row in range(len(values))
+        ]
 
 
 def client(shard: Shard, *, password: str | None, timeout_ms: int) -> redis.asyncio.Redis:
@@ -328,9 +308,3 @@ def _applied(raw: bytes | None, region: str) -> Applied:
     if not applied.ready:
         raise SourceUnavailable("the store is being built up", dependency=region)
     return applied
-
-
-def _state(mapped: bool, live: bool) -> bytes:
-    if not mapped:
-        return NOT_MAPPED
-    return PRESENT if live else NEVER_SEEN

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from app.features.rings import Float64s, Int64s, UInt64s
+from app.features.rings import Float64s, Int64s, Rings, UInt64s
 from app.features.spec import Aggregate, Counter, Entity, counters_of
 
 __all__ = ["COUNTER_SCHEMA", "Layout", "Unreadable", "Windows", "distinct_bit", "key", "layout_of"]
@@ -62,6 +62,9 @@ class Layout:
         self.schema = schema
         self.additive = tuple(c for c in counters if c.aggregate is not Aggregate.DISTINCT)
         self.distinct = tuple(c for c in counters if c.aggregate is Aggregate.DISTINCT)
+        self._head = MAGIC + schema.to_bytes(2, "little")
+        self._additive_rings = Rings([c.ring for c in self.additive])
+        self._distinct_rings = Rings([c.ring for c in self.distinct])
         self.dtype = np.dtype(
             [("magic", "S2"), ("schema", "<u2"), ("flags", "<u4"), ("base", "<i8")]
             + [(c.name, _slot_type(c), (c.ring.slots,)) for c in counters]
@@ -80,20 +83,17 @@ class Layout:
         return records
 
     def decode(self, values: Sequence[bytes]) -> Records:
-        """Read values into one writable record array.
+        """Read values into one read-only record array.
 
         Raises:
             Unreadable: one of them has a wrong length, magic or schema.
         """
-        joined = b"".join(values)
-        if len(joined) != self.size * len(values):
-            raise Unreadable(f"a packed value is not {self.size} bytes long")
-        records: Records = np.frombuffer(joined, dtype=self.dtype).copy()
-        if len(records) and not (
-            (records["magic"] == MAGIC).all() and (records["schema"] == self.schema).all()
-        ):
-            raise Unreadable(f"a packed value is not of schema {self.schema}")
-        return records
+        for value in values:
+            if len(value) != self.size:
+                raise Unreadable(f"a packed value has {len(value)} bytes, not {self.size}")
+            if not value.startswith(self._head):
+                raise Unreadable(f"a packed value is not of schema {self.schema}")
+        return np.frombuffer(b"".join(values), dtype=self.dtype)
 
     def encode(self, records: Records) -> list[bytes]:
         """Values to write, one per record."""
@@ -102,15 +102,15 @@ class Layout:
 
     def windows(self, records: Records, now_ms: Int64s) -> Windows:
         """Read every window of the records as of `now_ms`, shape (rows,)."""
-        base = np.ascontiguousarray(records["base"])
-        totals = np.empty((len(records), len(self.additive)))
-        for column, counter in enumerate(self.additive):
-            totals[:, column] = counter.ring.total(
-                records[counter.name].astype(np.int64), base, now_ms
-            )
-        bitmaps = np.empty((len(records), len(self.distinct)), dtype=np.uint64)
-        for column, counter in enumerate(self.distinct):
-            bitmaps[:, column] = counter.ring.union(records[counter.name], base, now_ms)
+        base = records["base"]
+        totals = np.empty((len(records), 0))
+        if self.additive:
+            sums = np.stack([records[c.name] for c in self.additive], axis=1)
+            totals = self._additive_rings.totals(sums, base, now_ms)
+        bitmaps = np.empty((len(records), 0), dtype=np.uint64)
+        if self.distinct:
+            bits = np.stack([records[c.name] for c in self.distinct], axis=1)
+            bitmaps = self._distinct_rings.unions(bits, base, now_ms)
         return Windows(totals, bitmaps, base)
 
     def apply(

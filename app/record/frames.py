@@ -32,10 +32,13 @@ from app.ids import EventId
 
 __all__ = [
     "GENESIS",
+    "HEADER_BYTES",
+    "PAYLOAD_BYTES_MAX",
     "BrokenChain",
     "Kind",
     "Record",
     "SegmentHeader",
+    "frame",
     "records",
     "segment_name",
     "segments_of",
@@ -47,7 +50,9 @@ GENESIS = bytes(32)
 PAYLOAD_BYTES_MAX = 2**20
 
 _HEADER = struct.Struct("<4sBBHIQq32s4x")
+HEADER_BYTES = _HEADER.size
 _RECORD = struct.Struct("<IBBHQq")
+_SEQ_AT = 8  # of the record's seq in the record
 _HEAD_BYTES = 32
 
 
@@ -62,6 +67,9 @@ class Kind(enum.IntEnum):
     OUTCOME = 2
     LABEL = 3
     SEAL = 4
+
+
+_KINDS: dict[int, Kind] = {kind.value: kind for kind in Kind}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +129,7 @@ class Record:
 
     Attributes:
         id: the event's identity.
-        kind: what it is about.
+        kind: what it is about; a number where a later release gave one that is not known here.
         written_ms: when it was appended.
         payload: MessagePack.
         head: the chain's head after it.
@@ -129,7 +137,7 @@ class Record:
     """
 
     id: EventId
-    kind: Kind
+    kind: Kind | int
     written_ms: int
     payload: bytes
     head: bytes
@@ -137,13 +145,19 @@ class Record:
 
 
 def frame(*, kind: Kind, seq: int, written_ms: int, payload: bytes, head: bytes) -> bytes:
-    """A record's bytes, its own head last."""
+    """A record's bytes, its own head last.
+
+    Raises:
+        ValueError: the payload is longer than a reader would take.
+    """
+    if len(payload) > PAYLOAD_BYTES_MAX:
+        raise ValueError(f"a payload of {len(payload)} bytes is too long for a record")
     body = _RECORD.pack(len(payload), kind, 1, 0, seq, written_ms) + payload
     return body + hashlib.sha256(head + body).digest()
 
 
 def records(
-    data: bytes, header: SegmentHeader, *, offset: int = _HEADER.size, head: bytes | None = None
+    data: bytes, header: SegmentHeader, *, offset: int = HEADER_BYTES, head: bytes | None = None
 ) -> Iterator[Record]:
     """Read the whole records of a segment.
 
@@ -157,7 +171,8 @@ def records(
         Each record whose head follows from the one before. Stops at an incomplete record.
 
     Raises:
-        BrokenChain: a complete record's head does not follow.
+        BrokenChain: a complete record's head does not follow, or an incomplete one is not the
+            last: its length was changed.
     """
     head = header.head if head is None else head
     at = 0
@@ -168,6 +183,8 @@ def records(
         body_end = at + _RECORD.size + length
         end = body_end + _HEAD_BYTES
         if end > len(data):
+            if _stands_in(data[at:], seq + 1):
+                raise BrokenChain(f"the record at seq {seq} does not end where it says")
             return
         expected = hashlib.sha256(head + data[at:body_end]).digest()
         if expected != data[body_end:end]:
@@ -175,13 +192,30 @@ def records(
         head = expected
         yield Record(
             EventId(header.region, header.writer, header.epoch, seq),
-            Kind(kind),
+            _KINDS.get(kind, kind),
             written_ms,
             data[at + _RECORD.size : body_end],
             head,
             offset + end,
         )
         at = end
+
+
+def _stands_in(data: bytes, seq: int) -> bool:
+    """Whether the whole record `seq`, with the head before it, is somewhere in the data."""
+    wanted = (seq % 2**64).to_bytes(8, "little")
+    found = data.find(wanted, _HEAD_BYTES + _SEQ_AT)
+    while found >= 0:
+        start = found - _SEQ_AT
+        if start + _RECORD.size > len(data):
+            return False
+        length, *_ = _RECORD.unpack_from(data, start)
+        end = start + _RECORD.size + length
+        head = hashlib.sha256(data[start - _HEAD_BYTES : end]).digest()
+        if data[end : end + _HEAD_BYTES] == head:
+            return True
+        found = data.find(wanted, found + 1)
+    return False
 
 
 def segment_name(epoch: int, first_seq: int) -> str:
@@ -192,6 +226,3 @@ def segment_name(epoch: int, first_seq: int) -> str:
 def segments_of(folder: Path) -> list[Path]:
     """A writer's segments, oldest first."""
     return sorted(folder.glob("*.journal"))
-
-
-HEADER_BYTES = _HEADER.size

@@ -10,6 +10,7 @@ incomplete or unfinished last record of the epoch before, which no one was answe
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -67,7 +68,8 @@ class Journal:
         self._segment_bytes = segment_bytes
         self._fd = -1
         self._start_segment()
-        self._sync = _GroupSync(fsync_ms / 1_000)
+        self._sync = _GroupSync(folder, fsync_ms / 1_000)
+        self._sync.started(self._fd)
 
     @property
     def head(self) -> bytes:
@@ -90,7 +92,7 @@ class Journal:
             kind=kind, seq=self._seq + 1, written_ms=now_ms, payload=payload, head=self._head
         )
         try:
-            self._write(data)
+            _write(self._fd, data, self._size)
         except OSError as error:
             self.gaps += 1
             raise JournalUnavailable(f"the journal takes no record: {error.strerror}") from error
@@ -106,26 +108,20 @@ class Journal:
     def close(self) -> None:
         """Bring everything to disk and give the writer slot back."""
         self._sync.close()
-        os.fsync(self._fd)
-        os.close(self._fd)
-        os.close(self._lock)
-
-    def _write(self, data: bytes) -> None:
-        written = os.write(self._fd, data)
-        if written != len(data):  # a full disk takes a part: take it back, or the tail is torn
-            os.ftruncate(self._fd, self._size)
-            os.lseek(self._fd, self._size, os.SEEK_SET)
-            raise OSError(28, "no space left on device")
+        try:
+            os.fsync(self._fd)
+        finally:
+            os.close(self._fd)
+            os.close(self._lock)
 
     def _rotate(self) -> None:
-        full, self._fd = self._fd, -1
+        full = self._fd
         try:
             self._start_segment()
         except OSError:  # keep writing to the full segment rather than losing a record
             log.exception("a new journal segment could not be started")
-            self._fd = full
-            return
-        self._sync.retire(full)
+        else:
+            self._sync.started(self._fd, full)
 
     def _start_segment(self) -> None:
         header = SegmentHeader(
@@ -139,9 +135,7 @@ class Journal:
         path = self._folder / segment_name(self.epoch, self._seq + 1)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
-            os.write(fd, header.pack())
-            os.fsync(fd)
-            _sync_folder(self._folder)
+            _write(fd, header.pack(), 0)
         except OSError:
             os.close(fd)
             path.unlink(missing_ok=True)
@@ -152,11 +146,13 @@ class Journal:
 class _GroupSync:
     """Brings appended records to disk in groups, from a thread of its own."""
 
-    def __init__(self, delay_s: float) -> None:
+    def __init__(self, folder: Path, delay_s: float) -> None:
         self._delay_s = delay_s
+        self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._condition = threading.Condition()
         self._dirty: int | None = None
         self._retired: list[int] = []
+        self._new_names = False
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="journal-fsync", daemon=True)
         self._thread.start()
@@ -168,11 +164,12 @@ class _GroupSync:
                 self._dirty = fd
                 self._condition.notify()
 
-    def retire(self, fd: int) -> None:
-        """Bring a full segment to disk and close it."""
+    def started(self, fd: int, full: int | None = None) -> None:
+        """A segment was started; the full one before it is brought to disk and closed."""
         with self._condition:
-            self._retired.append(fd)
-            self._dirty = None
+            if full is not None:
+                self._retired.append(full)
+            self._dirty, self._new_names = fd, True
             self._condition.notify()
 
     def close(self) -> None:
@@ -185,19 +182,22 @@ class _GroupSync:
     def _run(self) -> None:
         while True:
             with self._condition:
-                while self._dirty is None and not self._retired and not self._closing:
+                while self._dirty is None and not self._closing:
                     self._condition.wait()
-                if self._closing and self._dirty is None and not self._retired:
-                    return
+                if self._dirty is None:
+                    break
             time.sleep(self._delay_s)
             with self._condition:
                 fd, self._dirty = self._dirty, None
                 retired, self._retired = self._retired, []
+                new_names, self._new_names = self._new_names, False
             for full in retired:
                 _fsync(full)
                 os.close(full)
-            if fd is not None and fd not in retired:
-                _fsync(fd)
+            if new_names:
+                _fsync(self._folder)
+            _fsync(fd)
+        os.close(self._folder)
 
 
 def open_journal(
@@ -211,27 +211,44 @@ def open_journal(
     for writer in range(WRITERS_MAX):
         slot = folder / f"{writer:05d}"
         try:
-            slot.mkdir(parents=True, exist_ok=True)
-            lock = os.open(slot / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        except OSError as error:
-            raise JournalUnavailable(f"{slot} cannot be opened: {error.strerror}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            continue
-        head = _repair(slot)
+            lock = _lock(slot)
+            if lock is None:
+                continue
+            return _open_slot(
+                slot, lock, region=region, fsync_ms=fsync_ms, segment_bytes=segment_bytes
+            )
+        except (OSError, ValueError) as error:
+            raise JournalUnavailable(f"{slot} cannot be opened: {error}") from error
+    raise JournalUnavailable(f"all {WRITERS_MAX} writer slots of {folder} are taken")
+
+
+def _lock(slot: Path) -> int | None:
+    """Take the slot for as long as this process lives; None where another has it."""
+    slot.mkdir(parents=True, exist_ok=True)
+    lock = os.open(slot / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _open_slot(slot: Path, lock: int, *, region: int, fsync_ms: int, segment_bytes: int) -> Journal:
+    try:
         return Journal(
             slot,
             region=region,
-            writer=writer,
+            writer=int(slot.name),
+            head=_repair(slot),
             epoch=_next_epoch(slot),
-            head=head,
             lock=lock,
             fsync_ms=fsync_ms,
             segment_bytes=segment_bytes,
         )
-    raise JournalUnavailable(f"all {WRITERS_MAX} writer slots of {folder} are taken")
+    except BaseException:
+        os.close(lock)
+        raise
 
 
 def _next_epoch(slot: Path) -> int:
@@ -252,28 +269,43 @@ def _next_epoch(slot: Path) -> int:
 
 
 def _repair(slot: Path) -> bytes:
-    """Cut a torn tail off the last segment; return the chain's head."""
-    segments = segments_of(slot)
-    if not segments:
-        return GENESIS
-    last = segments[-1]
-    data = last.read_bytes()
-    try:
-        header = SegmentHeader.unpack(data)
-    except BrokenChain:
-        last.rename(last.with_suffix(".torn"))  # never held a record
-        return _repair(slot)
-    end, head = HEADER_BYTES, header.head
-    try:
-        for record in records(data[HEADER_BYTES:], header):
-            end, head = record.end, record.head
-    except BrokenChain as error:
-        log.error("%s: %s; kept as it is, the chain goes on in a new segment", last, error)  # noqa: TRY400
+    """Cut a torn tail off the last segment; return the chain's head.
+
+    Only what can be the unfinished write of a process that died is cut. Damage is kept as it is,
+    for the audit to find, and the chain goes on from the last record that follows.
+    """
+    for segment in reversed(segments_of(slot)):
+        data = segment.read_bytes()
+        if len(data) < HEADER_BYTES:
+            segment.rename(segment.with_suffix(".torn"))  # never held a record
+            continue
+        try:
+            header = SegmentHeader.unpack(data)
+        except BrokenChain as error:
+            log.error("%s: %s; kept as it is", segment, error)  # noqa: TRY400
+            continue
+        end, head = HEADER_BYTES, header.head
+        try:
+            for record in records(data[HEADER_BYTES:], header):
+                end, head = record.end, record.head
+        except BrokenChain as error:
+            log.error("%s: %s; kept as it is", segment, error)  # noqa: TRY400
+            return head
+        if end < len(data):
+            log.warning("%s: torn tail of %d bytes cut off", segment, len(data) - end)
+            os.truncate(segment, end)
         return head
-    if end < len(data):
-        log.warning("%s: torn tail of %d bytes cut off", last, len(data) - end)
-        os.truncate(last, end)
-    return head
+    return GENESIS
+
+
+def _write(fd: int, data: bytes, offset: int) -> None:
+    """Write all of it or nothing: a full disk takes a part, which is taken back.
+
+    At an offset, so that whatever a failed write left behind, the next one goes over it.
+    """
+    if os.pwrite(fd, data, offset) != len(data):
+        os.ftruncate(fd, offset)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _fsync(fd: int) -> None:

@@ -35,9 +35,9 @@ class _Pattern:
 
 
 _SHAPES = (
-    _Pattern(least=12, further=6, lasts_ms=4 * HOUR_MS, crew=2),
-    _Pattern(least=5, further=3, lasts_ms=2 * DAY_MS, crew=1),
-    _Pattern(least=55, further=15, lasts_ms=28 * DAY_MS, crew=8),
+    _Pattern(least=14, further=5, lasts_ms=4 * HOUR_MS, crew=2),
+    _Pattern(least=5, further=2, lasts_ms=2 * DAY_MS, crew=1),
+    _Pattern(least=60, further=10, lasts_ms=28 * DAY_MS, crew=8),
 )
 # Attempts a day of a merchant worth compromising: below, a campaign of 28 days would be most of
 # its traffic; above, it would drown.
@@ -92,7 +92,7 @@ def plan_campaigns(
         sizes.append(shape.least + rng.geometric(1 / (1 + shape.further), count) - 1)
     shape_of = np.repeat(np.arange(len(_SHAPES)), [len(start) for start in starts])
     crew = np.array([shape.crew for shape in _SHAPES])[shape_of]
-    merchant = _targets(rng, config, merchants, shape_of)
+    merchant = _targets(rng, config, geography, merchants, shape_of)
     anywhere = draw(rng, geography.weight, len(shape_of))
     return Campaigns(
         pattern=shape_of + 1,
@@ -106,14 +106,22 @@ def plan_campaigns(
     )
 
 
-def _targets(rng: Random, config: SimulatorConfig, merchants: Merchants, shape_of: Ints) -> Ints:
+def _targets(
+    rng: Random,
+    config: SimulatorConfig,
+    geography: Geography,
+    merchants: Merchants,
+    shape_of: Ints,
+) -> Ints:
     """Where each campaign happens: testers seek weak checks, a leak hits a mid-sized merchant."""
     daily = merchants.popularity * config.attempts / config.days
     low, high = _COMPROMISED_DAILY
     worth: tuple[Floats, ...] = (
         merchants.popularity * merchants.weak * merchants.established,
         merchants.popularity * merchants.established,
-        ((low < daily) & (daily < high) & merchants.established).astype(np.float64),
+        # Where most merchants are, so that a country alone does not give the leak away.
+        geography.weight[merchants.country]
+        * ((low < daily) & (daily < high) & merchants.established),
     )
     target = np.empty(len(shape_of), dtype=np.int64)
     for shape, weights in enumerate(worth):

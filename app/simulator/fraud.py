@@ -43,8 +43,8 @@ _VICTIMS_AT_HOME = 0.92  # victims from the campaign's main country
 _TESTED_AGAIN = 0.25  # test attempts with the card of the attempt before
 _TEST_MEDIAN_CENTS, _TEST_SPREAD = 450, 0.8
 _TEST_PACE_MS = 40_000
-_STOLEN_MEDIAN_CENTS, _STOLEN_SPREAD = 45_000, 0.5  # for a victim of level 1
-_COMPROMISE_UPLIFT = 2.5
+_STOLEN_MEDIAN_CENTS, _STOLEN_SPREAD = 60_000, 0.5  # for a victim of level 1
+_COMPROMISE_UPLIFT = 2.0
 
 
 def fraudulent_attempts(rng: Random, config: SimulatorConfig, world: World) -> Attempts:
@@ -185,4 +185,4 @@ def _hide(rng: Random, world: World, victim: Ints, network: Ints, share: float) 
 def _resale(world: World) -> Floats:
     """Weight of each merchant to who spends another's money: open, and goods worth the risk."""
     value = np.array([category.median_cents for category in CATEGORIES])
-    return np.asarray(world.merchants.established * value[world.merchants.category] ** 0.5)
+    return np.asarray(world.merchants.established * value[world.merchants.category])

@@ -11,9 +11,9 @@ from app.simulator.arrays import DAY_MS, Ints, Random, chance, draw
 __all__ = ["SOURCES", "Labels", "draw_labels"]
 
 SOURCES = ("chargeback", "early_alert", "review", "customer")
-_SOURCE_WEIGHTS = (0.20, 0.46, 0.12, 0.22)
+_SOURCE_WEIGHTS = (0.16, 0.48, 0.13, 0.23)
 # Days from the attempt until the source raises it: median and spread of the logarithm.
-_RAISED_DAYS = ((20.0, 0.45), (1.8, 0.6), (1.0, 0.6), (2.5, 0.7))
+_RAISED_DAYS = ((14.0, 0.5), (1.5, 0.6), (0.8, 0.6), (2.0, 0.7))
 # Days from there until the label arrives.
 _PASSED_ON_DAYS = ((3.0, 0.4), (0.6, 0.5), (0.05, 0.5), (0.3, 0.6))
 # By position in `campaigns.PATTERNS`: small test charges are often never disputed.

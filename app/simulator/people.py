@@ -50,7 +50,7 @@ _BROWSERS_OF_OS = (
 
 _JOINING_SHARE = 0.22  # accounts whose first attempt lies within the simulation
 _TRAVELLING_SHARE = 0.10
-_LEVEL_SPREAD = 0.85  # of the logarithm of what an account spends against the median
+_LEVEL_SPREAD = 1.1  # of the logarithm of what an account spends against the median
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

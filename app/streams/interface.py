@@ -25,5 +25,5 @@ class EventStream(Protocol):
         ...
 
     def read(self, limit: int) -> list[Record]:
-        """Up to `limit` further events, without waiting; empty when there are none yet."""
+        """Up to `limit` further events, without waiting; fewer only if there are no more yet."""
         ...

@@ -29,6 +29,7 @@ class JournalTail:
         self._folder = folder
         self._positions: Positions = {}
         self._writers: dict[str, _WriterTail] = {}
+        self._turn = 0
 
     def rewind(self, positions: Positions) -> None:
         """Start again behind the positions."""
@@ -37,8 +38,10 @@ class JournalTail:
 
     def read(self, limit: int) -> list[Record]:
         """Up to `limit` further events, in order for each writer."""
+        slots = sorted(self._folder.glob("[0-9]*"))
+        self._turn = (self._turn + 1) % max(len(slots), 1)  # none waits behind a busy one
         found: list[Record] = []
-        for slot in sorted(self._folder.glob("[0-9]*")):
+        for slot in (*slots[self._turn :], *slots[: self._turn]):
             if len(found) >= limit:
                 break
             tail = self._writers.get(slot.name)
@@ -54,53 +57,72 @@ class _WriterTail:
     def __init__(self, slot: Path, positions: Positions) -> None:
         self._slot = slot
         self._positions = positions
-        self._path: Path | None = None
-        self._header: SegmentHeader | None = None
-        self._offset = 0
-        self._head = b""
+        self._segment: _SegmentTail | None = None
         self._pending: list[Record] = []
 
     def read(self, limit: int) -> list[Record]:
         """Up to `limit` further records."""
         while len(self._pending) < limit:
-            if self._path is None and not self._open_next(after=None):
-                break
-            if self._read_chunk():
-                continue
-            if not self._open_next(after=self._path):
+            # Looked up first: a segment that has a successor is final, so what is read of it
+            # after that is all of it.
+            following = self._following()
+            if self._segment is not None and (fresh := self._segment.read()):
+                done = self._done(self._segment.header)
+                self._pending += [r for r in fresh if (r.id.epoch, r.id.seq) > done]
+            elif following is not None:
+                self._segment = following
+            else:
                 break
         found, self._pending = self._pending[:limit], self._pending[limit:]
         return found
 
-    def _open_next(self, after: Path | None) -> bool:
+    def _following(self) -> _SegmentTail | None:
+        """The next segment, if there is one with a whole header; at first, where to start."""
+        last_read = None if self._segment is None else self._segment.path.name
+        start: _SegmentTail | None = None
         for path in segments_of(self._slot):
-            if after is not None and path.name <= after.name:
+            if last_read is not None and path.name <= last_read:
                 continue
             with path.open("rb") as file:
                 data = file.read(HEADER_BYTES)
             try:
                 header = SegmentHeader.unpack(data)
             except BrokenChain:
-                return False  # being written, or torn: repaired when its writer opens again
-            self._path, self._header = path, header
-            self._offset, self._head = HEADER_BYTES, header.head
-            return True
-        return False
+                continue  # being written, or damaged: whatever follows counts
+            if last_read is not None:
+                return _SegmentTail(path, header)
+            epoch, seq = self._done(header)
+            if start is not None and (header.epoch, header.first_seq) > (epoch, seq + 1):
+                break
+            start = _SegmentTail(path, header)
+        return start
 
-    def _read_chunk(self) -> bool:
-        assert self._path is not None
-        assert self._header is not None
-        with self._path.open("rb") as file:
+    def _done(self, header: SegmentHeader) -> tuple[int, int]:
+        return self._positions.get(f"{header.region}/{header.writer}", (0, 0))
+
+
+class _SegmentTail:
+    """Follows one segment as it grows."""
+
+    def __init__(self, path: Path, header: SegmentHeader) -> None:
+        self.path = path
+        self.header = header
+        self._offset, self._head = HEADER_BYTES, header.head
+        self._broken = False
+
+    def read(self) -> list[Record]:
+        """The whole records behind those read before."""
+        found: list[Record] = []
+        if self._broken:
+            return found
+        with self.path.open("rb") as file:
             file.seek(self._offset)
             data = file.read(CHUNK_BYTES)
-        advanced = False
-        done = self._positions.get(f"{self._header.region}/{self._header.writer}", (0, 0))
         try:
-            for record in records(data, self._header, offset=self._offset, head=self._head):
-                advanced = True
+            for record in records(data, self.header, offset=self._offset, head=self._head):
                 self._offset, self._head = record.end, record.head
-                if (record.id.epoch, record.id.seq) > done:
-                    self._pending.append(record)
+                found.append(record)
         except BrokenChain as error:
-            log.error("%s: %s; the rest of the segment is left out", self._path, error)  # noqa: TRY400
-        return advanced
+            self._broken = True
+            log.error("%s: %s; the rest of the segment is left out", self.path, error)  # noqa: TRY400
+        return found

@@ -1,0 +1,253 @@
+"""Commands of the scorer and its models: `decide`, `simulate`, `train`, `evaluate`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from app.errors import OperatorError
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+HomeOption = Annotated[
+    Path, typer.Option(envvar="STEPDOWN_HOME", help="Folder of all state and logs.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+DataOption = Annotated[
+    Path | None, typer.Option(help="Folder of a simulated history; HOME/data by default.")
+]
+
+
+@app.command()
+def decide(
+    attempt: Annotated[
+        str,
+        typer.Argument(
+            help="A file with an attempt as JSON, - for standard input, or a number: "
+            "that sample attempt."
+        ),
+    ] = "1",
+    api: Annotated[
+        str, typer.Option(envvar="STEPDOWN_API", help="Address of the service.")
+    ] = "http://127.0.0.1:18000",
+    home: HomeOption = Path(".stepdown"),
+    json: JsonOption = False,
+) -> None:
+    """Post one payment attempt and show the decision.
+
+    The API key is taken from STEPDOWN_API_KEY, or is the development key.
+    """
+    from app.post import post_decision
+
+    answer = post_decision(api, _attempt(attempt, home), key=_key(home))
+    if json:
+        _print_json(answer)
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in answer.items():
+        if name != "token":
+            table.add_row(f"[bold]{name}", _shown(value))
+    Console().print(table)
+
+
+@app.command()
+def simulate(  # noqa: PLR0917 - a command line's options
+    attempts: Annotated[int, typer.Option(min=1_000, help="About how many.")] = 1_000_000,
+    days: Annotated[int, typer.Option(min=1, help="Over how many days.")] = 60,
+    seed: Annotated[int, typer.Option(help="Same seed, same attempts.")] = 7,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; HOME/data by default.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a simulation that is there.")] = False,
+    home: HomeOption = Path(".stepdown"),
+    json: JsonOption = False,
+) -> None:
+    """Simulate payment attempts with fraud and late labels, as Parquet."""
+    from app.simulator.config import SimulatorConfig
+    from app.simulator.generate import simulate as run
+
+    folder = out or home / "data"
+    if overwrite and (folder / "manifest.json").exists():
+        shutil.rmtree(folder)
+    started_s = time.monotonic()
+    try:
+        config = SimulatorConfig(seed=seed, days=days, attempts=attempts)
+        with _progress(json=json) as report:
+            summary = run(config, folder, progress=report)
+    except FileExistsError:
+        raise OperatorError(f"{folder} is not empty; add --overwrite, or choose --out.") from None
+    except ValueError as error:
+        raise OperatorError(f"{error}.") from None
+    said = {
+        "folder": str(summary.folder),
+        "attempts": summary.attempts,
+        "fraud_rate": summary.fraud_rate,
+        "fraud": summary.fraud,
+        "labels": summary.labels,
+        "merchants": summary.merchants,
+        "took_s": round(time.monotonic() - started_s, 1),
+    }
+    _print_said(said, json=json)
+
+
+@app.command()
+def train(
+    data: DataOption = None,
+    home: HomeOption = Path(".stepdown"),
+    region: Annotated[
+        list[str] | None,
+        typer.Option(help="Region to publish in, repeatable; every region of HOME by default."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Train both models on a history, check them, and publish them.
+
+    Running scorers follow within a second. A version that fails its checks is refused and the
+    last good one stays.
+    """
+    from app.models.training.release import release
+    from app.publish import adopt
+    from app.registry import KINDS, Registry
+
+    registry = Registry(home)
+    with _progress(json=json) as report:
+        artifact, metrics = release(registry, data or registry.data, report)
+    folders = [home / name / "published" for name in region] if region else _regions(home)
+    for folder in folders:
+        for kind in KINDS:
+            adopt(registry.folder / kind, folder / kind)
+    _print_metrics(
+        {
+            "version": artifact.version,
+            "provenance": artifact.facts.provenance,
+            "published": [str(folder) for folder in folders],
+            "rungs": metrics,
+        },
+        json=json,
+    )
+
+
+@app.command()
+def evaluate(
+    data: DataOption = None, home: HomeOption = Path(".stepdown"), json: JsonOption = False
+) -> None:
+    """Measure every rung on the last week of a history."""
+    from app.models.artifact import load_artifact
+    from app.models.training.evaluate import evaluate as measure
+    from app.models.training.history import load_history
+    from app.models.training.inputs import inputs_of
+    from app.publish import current
+    from app.registry import Registry
+
+    registry = Registry(home)
+    folder = registry.folder / "model"
+    artifact = load_artifact(folder, current(folder))
+    with _progress(json=json) as report:
+        history = load_history(data or registry.data)
+        table = inputs_of(history, lambda done, what: report(0.3 * done, what))
+        metrics = measure(
+            history, table, artifact, lambda done, what: report(0.3 + 0.7 * done, what)
+        )
+    said = {"version": artifact.version, "provenance": artifact.facts.provenance}
+    _print_metrics({**said, "rungs": metrics}, json=json)
+
+
+def _attempt(source: str, home: Path) -> bytes:
+    from app.samples import load_samples
+
+    if source == "-":
+        return sys.stdin.buffer.read()
+    if source.isdigit():
+        samples = load_samples(home)
+        if not 1 <= int(source) <= len(samples):
+            raise OperatorError(f"there are sample attempts 1 to {len(samples)}.")
+        body = samples[int(source) - 1].body
+        return msgspec.json.encode({**body, "attempt_id": f"att_{secrets.token_hex(8)}"})
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise OperatorError(f"{source} cannot be read: {error.strerror}.") from None
+
+
+def _key(home: Path) -> str:
+    from app.registry import Registry
+
+    if key := os.environ.get("STEPDOWN_API_KEY"):
+        return key
+    path = Registry(home).dev_key
+    if not path.exists():
+        raise OperatorError("set STEPDOWN_API_KEY; there is no development key in this home.")
+    return path.read_text(encoding="ascii").strip()
+
+
+def _regions(home: Path) -> list[Path]:
+    return sorted(home.glob("*/published"))
+
+
+@contextmanager
+def _progress(*, json: bool) -> Iterator[Callable[[float, str], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=json), transient=True) as progress:
+        task = progress.add_task("", total=1.0)
+
+        def report(done: float, what: str) -> None:
+            progress.update(task, completed=done, description=what)
+
+        yield report
+
+
+def _print_metrics(said: Mapping[str, Any], *, json: bool) -> None:
+    if json:
+        _print_json(said)
+        return
+    console = Console()
+    console.print(f"model {said['version']}, provenance: {said['provenance']}; last week:")
+    table = Table("rung", "AP", "AUC", "CP@100", "recall at precision 20 %")
+    for rung, metrics in said["rungs"].items():
+        table.add_row(rung, *(f"{value:.3f}" for value in metrics.values()))
+    console.print(table)
+
+
+def _print_said(said: Mapping[str, Any], *, json: bool) -> None:
+    if json:
+        _print_json(said)
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in said.items():
+        table.add_row(f"[bold]{name}", _shown(value))
+    Console().print(table)
+
+
+def _shown(value: object) -> str:
+    match value:
+        case float():
+            return f"{value:.4g}"
+        case int() if not isinstance(value, bool):
+            return f"{value:,}"
+        case dict():
+            return ", ".join(f"{name} {_shown(of)}" for name, of in value.items())
+        case list():
+            return "; ".join(_shown(of) for of in value) or "-"
+        case None:
+            return "-"
+        case _:
+            return str(value)
+
+
+def _print_json(what: Mapping[str, Any]) -> None:
+    typer.echo(msgspec.json.encode(what).decode())

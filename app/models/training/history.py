@@ -1,0 +1,184 @@
+"""History as training reads it: attempts and labels in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from app.errors import OperatorError
+from app.features.rings import Int64s
+from app.features.snapshot import MerchantEntry
+from app.features.spec import DAY_MS, Entity
+
+__all__ = ["History", "HistoryError", "ids_of", "load_history"]
+
+# Where the id of each entity stands: the wire's fields, dots written as two underscores.
+ID_COLUMNS: Mapping[Entity, str] = {
+    Entity.CARD: "instrument__token",
+    Entity.CUSTOMER: "customer__id",
+    Entity.MERCHANT: "merchant__id",
+    Entity.TERMINAL: "merchant__terminal_id",
+    Entity.DEVICE: "device__id",
+    Entity.IP: "network__ip_hash",
+    Entity.EMAIL: "customer__email_hash",
+    Entity.BIN: "instrument__bin",
+}
+
+
+class HistoryError(OperatorError):
+    """The data cannot be used. One sentence that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The ids of one entity over all attempts.
+
+    Attributes:
+        code: dense number per attempt, -1 where there is no id, shape (attempts,).
+        names: id by number.
+    """
+
+    code: Int64s
+    names: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Attempts in order of receipt, with what was learnt of them later.
+
+    Attributes:
+        attempts: all columns.
+        received_ms: receipt, ms since the epoch, shape (attempts,).
+        amount_ref: reference minor units.
+        fraud: the truth, where the data has it.
+        labelled_ms: arrival of each attempt's first fraud label; a far future where none came.
+        merchants: the directory.
+        provenance: "simulated" or "production".
+    """
+
+    attempts: pa.Table
+    received_ms: Int64s
+    amount_ref: Int64s
+    fraud: npt.NDArray[np.bool_]
+    labelled_ms: Int64s
+    merchants: dict[str, MerchantEntry]
+    provenance: str
+
+    def __len__(self) -> int:
+        """Attempts."""
+        return len(self.received_ms)
+
+    @property
+    def day(self) -> Int64s:
+        """Day of receipt, counted from the epoch, shape (attempts,)."""
+        return self.received_ms // DAY_MS
+
+    @property
+    def end_ms(self) -> int:
+        """Midnight after the last attempt, ms since the epoch."""
+        return int(self.day[-1] + 1) * DAY_MS
+
+    def known_fraud(self, at_ms: int) -> npt.NDArray[np.bool_]:
+        """Which attempts are known as fraud at an instant, shape (attempts,)."""
+        return self.labelled_ms < at_ms
+
+    def take(self, rows: Int64s) -> History:
+        """Some of the attempts."""
+        return replace(
+            self,
+            attempts=self.attempts.take(pa.array(rows)),
+            received_ms=self.received_ms[rows],
+            amount_ref=self.amount_ref[rows],
+            fraud=self.fraud[rows],
+            labelled_ms=self.labelled_ms[rows],
+        )
+
+    def documents(self) -> list[dict[str, Any]]:
+        """The attempts as bodies of `POST /v1/decisions`."""
+        names = [name for name in self.attempts.column_names if name not in _NOT_ON_THE_WIRE]
+        return [_document(row) for row in self.attempts.select(names).to_pylist()]
+
+
+NEVER_MS = np.iinfo(np.int64).max
+_NOT_ON_THE_WIRE = {"received_at", "region", "amount_ref", "fraud", "fraud_pattern", "day"}
+
+
+def load_history(folder: Path) -> History:
+    """Load a simulated history.
+
+    Raises:
+        HistoryError: the folder holds none.
+    """
+    manifest = folder / "manifest.json"
+    if not manifest.exists():
+        raise HistoryError(f"{folder} holds no finished simulation; make one: stepdown simulate.")
+    attempts = pq.read_table(folder / "attempts", partitioning=None).combine_chunks()
+    received = _millis(attempts["received_at"])
+    if (np.diff(received) < 0).any():
+        raise HistoryError(f"{folder}: the attempts are not in order of receipt.")
+    labels = pq.read_table(folder / "labels.parquet")
+    merchants = pq.read_table(folder / "merchants.parquet").to_pylist()
+    return History(
+        attempts=attempts,
+        received_ms=received,
+        amount_ref=attempts["amount_ref"].to_numpy().astype(np.int64),
+        fraud=attempts["fraud"].to_numpy(zero_copy_only=False).astype(bool),
+        labelled_ms=_first_fraud_label(attempts["attempt_id"], labels),
+        merchants={
+            row["merchant_id"]: MerchantEntry(
+                tier=row["tier"], category=row["category"], country=row["country"]
+            )
+            for row in merchants
+        },
+        provenance="simulated",
+    )
+
+
+def ids_of(history: History, entity: Entity) -> Ids:
+    """The ids of an entity as dense numbers."""
+    column = history.attempts[ID_COLUMNS[entity]].combine_chunks()
+    encoded = pc.dictionary_encode(column)
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return Ids(codes, encoded.dictionary.to_pylist())
+
+
+def _first_fraud_label(attempt_ids: pa.ChunkedArray, labels: pa.Table) -> Int64s:
+    fraud = labels.filter(pc.equal(labels["label"], "fraud"))
+    arrived = np.full(len(attempt_ids), NEVER_MS, dtype=np.int64)
+    place = pc.index_in(fraud["attempt_id"], value_set=attempt_ids.combine_chunks())
+    known = place.is_valid().to_numpy(zero_copy_only=False)
+    rows = place.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    np.minimum.at(arrived, rows[known], _millis(fraud["arrived_at"])[known])
+    return arrived
+
+
+def _millis(column: pa.ChunkedArray) -> Int64s:
+    millis: Int64s = (
+        column.cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy().astype(np.int64)
+    )
+    return millis
+
+
+def _document(row: Mapping[str, Any]) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for name, value in row.items():
+        if value is None:
+            continue
+        group, _, field = name.partition("__")
+        if field:
+            document.setdefault(group, {})[field] = value
+        else:
+            document[name] = value
+    customer = document.get("customer", {})
+    if "account_created_at" in customer:
+        customer["account_created_at"] = msgspec.to_builtins(customer["account_created_at"])
+    return document

@@ -1,0 +1,123 @@
+"""From a history to everything that regions adopt: models, snapshot, directory, hot list."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from app.features.snapshot import publish_directory, publish_snapshot
+from app.features.spec import NUMBERS
+from app.models.artifact import Artifact
+from app.models.training.history import History, load_history
+from app.models.training.inputs import Table, hot_merchants, inputs_of, snapshot_rows
+from app.models.training.train import train
+from app.registry import DEMO_TENANT, Registry
+from app.simulator.config import SimulatorConfig
+from app.simulator.generate import simulate
+
+__all__ = ["first_release", "release"]
+
+# The history that a first start is trained on: 60 days, made in seconds.
+FIRST_ATTEMPTS = 300_000
+SEED = 7
+
+Report = Callable[[float, str], None]
+
+
+def first_release(registry: Registry, report: Report) -> None:
+    """Simulate a history, unless a finished one is there, and release from it.
+
+    `STEPDOWN_FIRST_ATTEMPTS` makes it smaller or larger.
+    """
+    if not (registry.data / "manifest.json").exists():
+        shutil.rmtree(registry.data, ignore_errors=True)  # one that was cut
+        attempts = int(os.environ.get("STEPDOWN_FIRST_ATTEMPTS", FIRST_ATTEMPTS))
+        simulate(
+            SimulatorConfig(seed=SEED, attempts=attempts),
+            registry.data,
+            progress=lambda done, _: report(0.1 * done, "simulating 60 days of payments"),
+        )
+    release(registry, registry.data, lambda done, what: report(0.1 + 0.9 * done, what))
+
+
+def release(
+    registry: Registry, data: Path, report: Report
+) -> tuple[Artifact, Mapping[str, Mapping[str, float]]]:
+    """Train on a history and publish all that follows from it in the registry.
+
+    Args:
+        registry: to publish in.
+        data: folder of the history.
+        report: told the share done, 0 to 1, and what is being done.
+
+    Returns:
+        The models and the metrics of each rung on the last week.
+
+    Raises:
+        HistoryError: the history cannot be used.
+    """
+    report(0.0, "reading the history")
+    history = load_history(data)
+    table = inputs_of(history, lambda done, what: report(0.1 * done, what))
+    artifact, metrics = train(
+        history,
+        table,
+        registry.folder / "model",
+        report=lambda done, what: report(0.1 + 0.8 * done, what),
+    )
+    report(0.92, "snapshot of the last midnight")
+    publish_snapshot(
+        registry.folder / "snapshot",
+        tenant=DEMO_TENANT,
+        rows=snapshot_rows(history, history.end_ms),
+        as_of_ms=history.end_ms,
+    )
+    report(0.96, "merchant directory and hot list")
+    publish_directory(
+        registry.folder / "merchants", tenant=DEMO_TENANT, merchants=history.merchants.items()
+    )
+    hot = hot_merchants(history, history.end_ms)
+    registry.hot_merchants.write_text("".join(f"{name}\n" for name in hot), encoding="utf-8")
+    registry.samples.write_bytes(msgspec.json.encode(_samples(history, table)))
+    report(1.0, "released")
+    return artifact, metrics
+
+
+def _samples(history: History, table: Table) -> list[dict[str, Any]]:
+    """A few attempts that show what the service does; read by `app.samples`."""
+    number = {name: table.numbers[:, at] for at, name in enumerate(NUMBERS)}
+    ratio = number["amount_to_card_mean"]
+    pattern = np.array(history.attempts["fraud_pattern"].to_pylist(), dtype=object)
+    late = np.isfinite(ratio) & (np.arange(len(history)) > len(history) * 0.9)
+
+    def most(mask: npt.NDArray[np.bool_], by: npt.NDArray[np.float32]) -> int:
+        rows = np.flatnonzero(mask)
+        return int(rows[np.argmax(by[rows])])
+
+    chosen = {
+        "a regular customer": most(late & ~history.fraud, -np.abs(ratio - 1)),
+        "far above the card's mean": most(late & (pattern == "stolen_card"), ratio),
+        "a merchant with much fraud": most(
+            late & (pattern == "merchant_compromise"), number["merchant_fraud_rate_30d"]
+        ),
+        "card testing, tenth try": most(late & (pattern == "card_testing"), -ratio),
+    }
+    documents = history.take(np.array(list(chosen.values()))).documents()
+    samples: list[dict[str, Any]] = [
+        {"name": name, "times": 10 if "tenth" in name else 1, "body": body}
+        for name, body in zip(chosen, documents, strict=True)
+    ]
+    stranger = {
+        "attempt_id": "stranger",
+        "amount": {"value": 4_900, "currency": "USD"},
+        "merchant": {"id": "mer_never_seen"},
+        "instrument": {"token": "tok_never_seen"},
+    }
+    return [*samples, {"name": "nothing known but the amount", "times": 1, "body": stranger}]

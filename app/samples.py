@@ -1,0 +1,69 @@
+"""Sample attempts: posted after a start, to see the service decide."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from app.errors import OperatorError
+from app.post import post_decision
+from app.registry import Registry
+
+__all__ = ["Sample", "load_samples", "post_samples"]
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One sample attempt.
+
+    Attributes:
+        name: what it shows.
+        times: how often it is posted; the last answer counts.
+        body: of the request; each post gets an attempt id of its own.
+    """
+
+    name: str
+    times: int
+    body: dict[str, Any]
+
+
+def load_samples(home: Path) -> list[Sample]:
+    """The samples of this home's simulated history.
+
+    Raises:
+        OperatorError: there are none yet.
+    """
+    path = Registry(home).samples
+    if not path.exists():
+        raise OperatorError(f"{path} does not exist; 'stepdown up' makes it.")
+    return msgspec.json.decode(path.read_bytes(), type=list[Sample])
+
+
+def post_samples(api_url: str, home: Path) -> list[dict[str, Any]]:
+    """Post every sample and say what was decided.
+
+    Raises:
+        OperatorError: the service gave no decision.
+    """
+    key = Registry(home).dev_key.read_text(encoding="ascii").strip()
+    rows = []
+    for sample in load_samples(home):
+        answer: dict[str, Any] = {}
+        for _ in range(sample.times):
+            body = {**sample.body, "attempt_id": f"att_{secrets.token_hex(8)}"}
+            answer = post_decision(api_url, msgspec.json.encode(body), key=key)
+        amount = sample.body["amount"]
+        rows.append(
+            {
+                "name": sample.name,
+                "amount": f"{amount['value'] / 100:,.2f} {amount['currency']}",
+                "action": answer["action"],
+                "score": answer["score"],
+                "rung": answer["rung"],
+                "reasons": [reason["code"] for reason in answer["reasons"]],
+                "took_ms": answer["took_ms"],
+            }
+        )
+    return rows

@@ -1,0 +1,9 @@
+"""Commands that break things on purpose."""
+
+from __future__ import annotations
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer()

@@ -1,0 +1,126 @@
+"""Settings: the file, then the environment; a wrong one stops the start with one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.settings import ConfigurationError, Shard, SourceAddress, load
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path
+
+
+def loaded(home, text="", **variables):
+    (home / "stepdown.toml").write_text(text)
+    environ = {f"STEPDOWN_{name.upper()}": value for name, value in variables.items()}
+    return load({"STEPDOWN_HOME": str(home), **environ})
+
+
+def test_without_a_file_or_variables_the_defaults_hold(tmp_path):
+    settings = load({"STEPDOWN_HOME": str(tmp_path / "nowhere")})
+    assert settings.deadline_target_ms == 80
+    assert settings.profile == "development"
+
+
+def test_the_home_folder_is_below_the_working_folder_by_default():
+    assert load({}).home == Path(".stepdown")
+
+
+def test_the_file_is_read(home):
+    settings = loaded(home, '[scorer]\nworkers = 5\nregion = "eu-west-1"\n')
+    assert (settings.workers, settings.region) == (5, "eu-west-1")
+
+
+def test_tables_of_others_in_the_file_are_left_alone(home):
+    assert loaded(home, "[world]\nregions = 3\n").workers == 2
+
+
+def test_the_environment_wins(home):
+    assert loaded(home, "[scorer]\nworkers = 5\n", workers="7").workers == 7
+
+
+def test_the_home_folder_comes_from_the_environment_alone(home):
+    assert loaded(home, '[scorer]\nhome = "/elsewhere"\n').home == home
+
+
+def test_folders_follow_from_home_and_region(home):
+    settings = loaded(home, region="eu-west-1")
+    assert settings.journal == home / "eu-west-1" / "journal"
+    assert settings.published == home / "eu-west-1" / "published"
+
+
+def test_sources_and_shards_are_taken_apart(home):
+    settings = loaded(home, sources="eu=a:1|b:2, us=c:3", store="a:1|b:2")
+    assert settings.source_addresses() == (
+        SourceAddress("eu", (Shard("a", 1), Shard("b", 2))),
+        SourceAddress("us", (Shard("c", 3),)),
+    )
+    assert settings.store_shards() == (Shard("a", 1), Shard("b", 2))
+
+
+def test_a_host_may_be_an_address_with_colons(home):
+    assert loaded(home, store="::1:6379").store_shards() == (Shard("::1", 6379),)
+
+
+def test_the_password_is_read_from_its_file(home):
+    (home / "password").write_text("secret\n")
+    settings = loaded(home, datastore_password_file=str(home / "password"))
+    assert settings.datastore_password() == "secret"
+
+
+def test_without_a_password_file_there_is_no_password(home):
+    assert loaded(home).datastore_password() is None
+
+
+def test_a_missing_password_file_is_named(home):
+    settings = loaded(home, datastore_password_file=str(home / "gone"))
+    with pytest.raises(ConfigurationError, match=r"^datastore_password_file cannot be .*gone'\.$"):
+        settings.datastore_password()
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"workers": "many"}, r"Expected `int`, got `str` - at `\$\.workers`"),
+        ({"workers": "0"}, r"Expected `int` >= 1 - at `\$\.workers`"),
+        ({"api_port": "65536"}, r"Expected `int` <= 65535 - at `\$\.api_port`"),
+        ({"profile": "prod"}, r"Invalid enum value 'prod' - at `\$\.profile`"),
+        ({"deadline_target_ms": "10"}, r">= 20 - at `\$\.deadline_target_ms`"),
+        ({"deadline_target_ms": "200"}, r"deadline_target_ms must not exceed deadline_hard_ms"),
+        ({"store": "localhost"}, r"store: 'localhost' is not host:port"),
+        ({"store": "localhost:0"}, r"store: 'localhost:0' is not host:port"),
+        ({"store": "localhost:99999"}, r"store: 'localhost:99999' is not host:port"),
+        ({"sources": "us=a:1|b"}, r"sources: 'b' is not host:port"),
+        ({"sources": "a:1"}, r"sources: '' is not host:port"),
+        ({"sources": ""}, r"sources: '' names no region"),
+        ({"sources": "us=a:1,us=b:2"}, r"sources: 'us=b:2' names no region, or one named before"),
+    ],
+)
+def test_a_wrong_setting_is_named_in_one_sentence(home, variables, sentence):
+    with pytest.raises(ConfigurationError, match=sentence) as caught:
+        loaded(home, **variables)
+    assert str(caught.value).endswith(".")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[scorer]\nwrkers = 5\n", r"unknown field `wrkers`"),
+        ("[scorer\n", r"stepdown\.toml cannot be read"),
+        ("scorer = 3\n", r"scorer is a table"),
+    ],
+)
+def test_a_wrong_file_is_named_in_one_sentence(home, text, sentence):
+    with pytest.raises(ConfigurationError, match=sentence):
+        loaded(home, text)
+
+
+def test_a_file_that_is_no_text_is_refused(home):
+    (home / "stepdown.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load({"STEPDOWN_HOME": str(home)})
