@@ -35,7 +35,7 @@ from app.features.spec import STREAMING_ENTITIES, Aggregate, Counter, Entity, ho
 from app.record.decision import CounterEvent, decode_counter_event
 from app.record.frames import Kind, Record
 from app.settings import ScorerSettings, Shard, load
-from app.streams.interface import EventStream
+from app.streams.interface import EventStream, Positions
 from app.streams.journal_tail import JournalTail
 
 __all__ = ["APPLIED_KEY", "Applied", "Applier", "shard_of"]
@@ -112,13 +112,14 @@ class Applier:
         ready = self._applied.ready or drained
         due = time.monotonic() - self._written_s >= HEARTBEAT_S
         if batch or ready != self._applied.ready or due:
+            fresh, positions = _not_yet_applied(batch, self._applied.positions)
             applied = Applied(
                 generation=self._applied.generation,
                 ready=ready,
                 as_of_ms=now_ms if drained else min(record.written_ms for record in batch),
-                positions={**self._applied.positions, **_last_positions(batch)},
+                positions=positions,
             )
-            self._write(batch, applied)
+            self._write(fresh, applied)
         return len(batch)
 
     def _write(self, batch: Sequence[Record], applied: Applied) -> None:
@@ -225,11 +226,22 @@ def _amounts(
             return np.array([event.bits.get(counter.of, 0) for event in events], dtype=np.uint64)
 
 
-def _last_positions(batch: Sequence[Record]) -> dict[str, tuple[int, int]]:
-    return {
-        f"{record.id.region}/{record.id.writer}": (record.id.epoch, record.id.seq)
-        for record in batch
-    }
+def _not_yet_applied(
+    batch: Sequence[Record], applied: Positions
+) -> tuple[list[Record], dict[str, tuple[int, int]]]:
+    """The events that a stream, which may deliver twice, brings for the first time.
+
+    Returns:
+        Those events, and the positions behind them.
+    """
+    positions = dict(applied)
+    fresh = []
+    for record in batch:
+        name = f"{record.id.region}/{record.id.writer}"
+        if (position := (record.id.epoch, record.id.seq)) > positions.get(name, (0, 0)):
+            positions[name] = position
+            fresh.append(record)
+    return fresh, positions
 
 
 def connect(shard: Shard, password: str | None) -> redis.Redis:

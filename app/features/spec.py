@@ -23,12 +23,18 @@ from app.features.rings import Ring
 
 __all__ = [
     "BATCH",
+    "BATCH_ENTITIES",
     "CATEGORIES",
+    "DAY_MS",
     "FEATURE_SCHEMA",
+    "HOUR_MS",
+    "MINUTE_MS",
     "NUMBERS",
+    "RATIOS",
     "REQUEST_CATEGORIES",
     "REQUEST_NUMBERS",
     "STREAMING",
+    "STREAMING_ENTITIES",
     "Aggregate",
     "BatchFeature",
     "Counter",
@@ -37,7 +43,9 @@ __all__ = [
     "Inputs",
     "RequestInput",
     "batch_inputs",
+    "counters_of",
     "full_inputs",
+    "horizon_ms",
 ]
 
 # Grows with every change of the list of inputs; an artifact pins the one it was trained on.

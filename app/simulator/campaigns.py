@@ -35,7 +35,7 @@ class _Pattern:
 
 
 _SHAPES = (
-    _Pattern(least=14, further=5, lasts_ms=4 * HOUR_MS, crew=2),
+    _Pattern(least=10, further=4, lasts_ms=4 * HOUR_MS, crew=2),
     _Pattern(least=5, further=2, lasts_ms=2 * DAY_MS, crew=1),
     _Pattern(least=60, further=10, lasts_ms=28 * DAY_MS, crew=8),
 )

@@ -41,8 +41,8 @@ class RegionMix:
 class PatternMix:
     """How the fraudulent attempts divide into patterns; the shares add up to 1."""
 
-    card_testing: float = 0.24
-    stolen_card: float = 0.36
+    card_testing: float = 0.20
+    stolen_card: float = 0.40
     merchant_compromise: float = 0.40
 
     def __post_init__(self) -> None:

@@ -28,7 +28,6 @@ from app.simulator.attempts import Attempts, usual_cents, whole_cents
 from app.simulator.campaigns import PATTERNS, Campaigns
 from app.simulator.config import SimulatorConfig
 from app.simulator.merchants import CATEGORIES
-from app.simulator.people import pick_owned
 from app.simulator.rhythm import time_of_day
 from app.simulator.world import World
 
@@ -44,6 +43,7 @@ _TESTED_AGAIN = 0.25  # test attempts with the card of the attempt before
 _TEST_MEDIAN_CENTS, _TEST_SPREAD = 450, 0.8
 _TEST_PACE_MS = 40_000
 _STOLEN_MEDIAN_CENTS, _STOLEN_SPREAD = 60_000, 0.5  # for a victim of level 1
+_STOLEN_LEVEL_MAX = 2.5
 _COMPROMISE_UPLIFT = 2.0
 
 
@@ -98,7 +98,6 @@ def _stolen_card(rng: Random, world: World, campaigns: Campaigns) -> Attempts:
     )[row]
     at_ms = campaigns.start_ms[row] + (rng.random(len(row)) * duration).astype(np.int64)
     victims = _victims(rng, world, campaigns.country)
-    cards = pick_owned(rng, world.cards, victims, campaigns.start_ms)
     takeover = chance(rng, _TAKEOVER_SHARE, len(victims))
     members = campaigns.first_member
     merchant = np.where(
@@ -107,13 +106,13 @@ def _stolen_card(rng: Random, world: World, campaigns: Campaigns) -> Attempts:
         draw(rng, world.merchants.popularity * _resale(world), len(row)),
     )
     # Of the size of the victim's own purchases, not the merchant's: a card's limit is its owner's.
-    cents = world.accounts.level[victims[row]] * rng.lognormal(
-        np.log(_STOLEN_MEDIAN_CENTS), _STOLEN_SPREAD, len(row)
-    )
+    # And of a moderate size: what stands out by itself would be looked at.
+    level = np.minimum(world.accounts.level[victims], _STOLEN_LEVEL_MAX)
+    cents = level[row] * rng.lognormal(np.log(_STOLEN_MEDIAN_CENTS), _STOLEN_SPREAD, len(row))
     return Attempts(
         at_ms=at_ms,
         account=np.where(takeover, victims, world.layout.crew_account + members)[row],
-        card=cards[row],
+        card=world.cards.first[victims][row],
         device=(world.layout.crew_device + members)[row],
         network=_hide(
             rng, world, victims[row], (world.layout.crew_network + members)[row], _STOLEN_HIDDEN

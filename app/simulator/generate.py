@@ -30,6 +30,9 @@ __all__ = ["GENERATOR_VERSION", "Summary", "simulate"]
 # Grows with every change that gives other content for the same configuration.
 GENERATOR_VERSION = 1
 
+# Streams of randomness: each part has its own, so that a change in one leaves the others alone.
+_WORLD, _RHYTHM, _FRAUD, _LABELS, _DAYS = range(5)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
@@ -88,7 +91,7 @@ def simulate(
     for day in range(config.days):
         date = config.start + dt.timedelta(days=day)
         report(day / config.days, date.isoformat())
-        attempts, table = _make_day(config, world, rhythm, fraud, day, total)
+        attempts, table = _make_day(config, world, rhythm, fraud, day=day, first_row=total)
         _write(table, folder / "attempts" / f"day={date.isoformat()}" / "part.parquet")
         rows = np.flatnonzero(attempts.pattern > 0)
         known.append((rows + total, attempts.at_ms[rows], attempts.pattern[rows]))
@@ -113,14 +116,16 @@ def simulate(
     return summary
 
 
-# Streams of randomness: each part has its own, so that a change in one leaves the others alone.
-_WORLD, _RHYTHM, _FRAUD, _LABELS, _DAYS = range(5)
-
-
 def _make_day(
-    config: SimulatorConfig, world: World, rhythm: Rhythm, fraud: Attempts, day: int, total: int
+    config: SimulatorConfig,
+    world: World,
+    rhythm: Rhythm,
+    fraud: Attempts,
+    *,
+    day: int,
+    first_row: int,
 ) -> tuple[Attempts, pa.Table]:
-    """The attempts of one day, sorted; rows are numbered from `total`."""
+    """The attempts of one day, sorted; rows are numbered from `first_row`."""
     rng = np.random.default_rng([config.seed, _DAYS, day])
     midnight_ms = config.start_ms + day * DAY_MS
     season = bool(rhythm.season[day])
@@ -136,7 +141,7 @@ def _make_day(
     order: Ints = np.argsort(attempts.at_ms, kind="stable")
     attempts = take(attempts, order)
     details = draw_details(rng, world, attempts, season=season)
-    rows = np.arange(total, total + len(order))
+    rows = np.arange(first_row, first_row + len(order))
     return attempts, attempts_table(config, world, attempts, details, rows)
 
 

@@ -32,7 +32,7 @@ _VISIT_WEIGHTS = (0.915, 0.062, 0.016, 0.005, 0.001, 0.0004)
 _FAVOURITE_SHARE = 0.55
 _LOCAL_SHARE = 0.8
 _MOBILE_SHARE = 0.35  # of attempts through a carrier's shared address
-_SPLURGE_SHARE = 0.007  # one-off amounts far above the usual
+_SPLURGE_SHARE = 0.005  # one-off amounts far above the usual
 _SEASON_LIFT = 1.25
 
 

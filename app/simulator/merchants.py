@@ -37,19 +37,19 @@ class Category:
 
 
 CATEGORIES = (
-    Category(name="groceries", weight=0.15, median_cents=3_500, spread=0.5, in_store=0.45),
-    Category(name="fashion", weight=0.14, median_cents=4_500, spread=0.5, in_store=0.15),
-    Category(name="electronics", weight=0.09, median_cents=7_000, spread=0.7, in_store=0.1),
-    Category(name="digital_goods", weight=0.13, median_cents=1_400, spread=0.7, digital=True),
-    Category(name="gaming", weight=0.10, median_cents=1_600, spread=0.6, digital=True),
-    Category(name="subscriptions", weight=0.06, median_cents=1_200, spread=0.5, digital=True),
+    Category(name="groceries", weight=0.15, median_cents=3_500, spread=0.45, in_store=0.45),
+    Category(name="fashion", weight=0.14, median_cents=4_500, spread=0.45, in_store=0.15),
+    Category(name="electronics", weight=0.09, median_cents=7_000, spread=0.55, in_store=0.1),
+    Category(name="digital_goods", weight=0.13, median_cents=1_400, spread=0.55, digital=True),
+    Category(name="gaming", weight=0.10, median_cents=1_600, spread=0.5, digital=True),
+    Category(name="subscriptions", weight=0.06, median_cents=1_200, spread=0.45, digital=True),
     Category(
-        name="gift_cards", weight=0.03, median_cents=4_000, spread=0.6, digital=True, gift_share=0.9
+        name="gift_cards", weight=0.03, median_cents=4_000, spread=0.5, digital=True, gift_share=0.9
     ),
-    Category(name="travel", weight=0.06, median_cents=10_000, spread=0.7),
-    Category(name="tickets", weight=0.05, median_cents=5_000, spread=0.5, digital=True),
-    Category(name="restaurants", weight=0.10, median_cents=2_800, spread=0.5, in_store=0.5),
-    Category(name="home", weight=0.09, median_cents=5_500, spread=0.6, in_store=0.15),
+    Category(name="travel", weight=0.06, median_cents=10_000, spread=0.55),
+    Category(name="tickets", weight=0.05, median_cents=5_000, spread=0.45, digital=True),
+    Category(name="restaurants", weight=0.10, median_cents=2_800, spread=0.45, in_store=0.5),
+    Category(name="home", weight=0.09, median_cents=5_500, spread=0.5, in_store=0.15),
 )
 TIERS = ("strategic", "established", "standard", "new")
 
@@ -106,7 +106,7 @@ def draw_merchants(rng: Random, config: SimulatorConfig, geography: Geography) -
         tier=tier.astype(np.int64),
         country=draw(rng, geography.weight, count),
         popularity=popularity / popularity.sum(),
-        price=rng.lognormal(0, 0.35, count),
+        price=rng.lognormal(0, 0.3, count),
         opened_ms=opened_ms,
         established=opened_ms < config.start_ms,
         first_terminal=np.cumsum(terminals) - terminals,

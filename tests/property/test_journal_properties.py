@@ -39,8 +39,7 @@ def read(data):
     """Payloads until the end or the damage, and whether there was damage."""
     found = []
     try:
-        for record in records(data, HEADER):
-            found.append(record.payload)
+        found.extend(record.payload for record in records(data, HEADER))
     except BrokenChain:
         return found, True
     return found, False

@@ -53,7 +53,7 @@ def test_the_header_is_laid_out_as_documented():
 
 def test_a_record_is_laid_out_as_documented():
     data = frame(kind=Kind.LABEL, seq=258, written_ms=7, payload=b"payload", head=GENESIS)
-    body = bytes.fromhex("07000000" "03" "01" "0000" "0201000000000000" "0700000000000000")
+    body = bytes.fromhex("070000000301000002010000000000000700000000000000")
     assert data[:-32] == body + b"payload"
     assert data[-32:] == hashlib.sha256(GENESIS + data[:-32]).digest()
 
@@ -87,9 +87,7 @@ def test_records_read_back_with_their_identities():
 def test_reading_goes_on_from_where_it_stopped():
     data = chained(b"one", b"two", b"three")
     first, *_ = records(data, HEADER)
-    rest = records(
-        data[first.end - HEADER_BYTES :], HEADER, offset=first.end, head=first.head
-    )
+    rest = records(data[first.end - HEADER_BYTES :], HEADER, offset=first.end, head=first.head)
     assert [record.payload for record in rest] == [b"two", b"three"]
 
 
@@ -146,7 +144,11 @@ def test_a_kind_of_a_later_release_is_kept_as_its_number():
 def test_a_payload_that_no_reader_would_take_is_not_written():
     with pytest.raises(ValueError, match="too long"):
         frame(
-            kind=Kind.DECISION, seq=1, written_ms=7, payload=bytes(PAYLOAD_BYTES_MAX + 1), head=GENESIS
+            kind=Kind.DECISION,
+            seq=1,
+            written_ms=7,
+            payload=bytes(PAYLOAD_BYTES_MAX + 1),
+            head=GENESIS,
         )
 
 

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,10 @@ def fill(journal, count=3):
         journal.append(Kind.DECISION, f"{journal.epoch}-{number}".encode())
 
 
+def open_files():
+    return [entry.name for entry in Path("/proc/self/fd").iterdir()]
+
+
 @contextmanager
 def disk_full_at(file_bytes):
     """As on a full disk: a write takes what still fits, and the next one nothing."""
@@ -119,10 +124,10 @@ def test_closing_brings_everything_to_disk_and_gives_the_slot_back(opened, slot)
 
 
 def test_closing_after_a_rotation_leaves_no_file_open(opened, slot):
-    before = os.listdir("/proc/self/fd")
+    before = open_files()
     fill(opened(segment_bytes=300), 20)
     closed(opened)
-    assert os.listdir("/proc/self/fd") == before
+    assert open_files() == before
 
 
 def test_two_writers_take_two_slots(opened, tmp_path):

@@ -1,0 +1,58 @@
+"""Faults as scoped blocks: inside the block the fault is there, after it everything is back.
+
+Files are taken away and put back by renames, so that a watcher sees either state and never a half.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from regions.world.control import World
+
+__all__ = ["file_broken", "file_gone", "process_down"]
+
+READY_TIMEOUT_S = 15.0
+
+
+@contextmanager
+def process_down(world: World, name: str) -> Iterator[None]:
+    """A process is killed (SIGKILL) and kept down."""
+    world.hold(name)
+    try:
+        yield
+    finally:
+        world.release(name)
+        world.wait_ready(name, timeout_s=READY_TIMEOUT_S)
+
+
+@contextmanager
+def file_gone(path: Path) -> Iterator[None]:
+    """A file is not there."""
+    aside = _set_aside(path)
+    try:
+        yield
+    finally:
+        aside.rename(path)
+
+
+@contextmanager
+def file_broken(path: Path, content: bytes = b"\xff not what it was") -> Iterator[None]:
+    """A file holds something else."""
+    aside = _set_aside(path)
+    broken = path.with_name(f"{path.name}.broken")
+    broken.write_bytes(content)
+    broken.rename(path)
+    try:
+        yield
+    finally:
+        aside.rename(path)
+
+
+def _set_aside(path: Path) -> Path:
+    """Move a file out of the way, to a name that faults inside this one do not take."""
+    aside = path.with_name(f"{path.name}.aside-{secrets.token_hex(4)}")
+    path.rename(aside)
+    return aside
