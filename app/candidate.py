@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.api.wire import Attempt
+from msgspec import UNSET
+
+from app.api.wire import Attempt, as_datetime
 from app.features.snapshot import MerchantEntry
-from app.features.spec import Entity
+from app.features.spec import DAY_MS, Entity
+from app.policy import UNKNOWN_TIER
 
-__all__ = ["UNKNOWN_TIER", "Candidate", "entity_ids"]
-
-# The tier of a merchant that the directory does not list, or while there is no directory.
-UNKNOWN_TIER = "unknown"
+__all__ = ["Candidate", "entity_ids"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,15 @@ class Candidate:
     def tier(self) -> str:
         """The merchant's tier, from the directory only."""
         return UNKNOWN_TIER if self.merchant is None else self.merchant.tier
+
+    @property
+    def account_age_days(self) -> float | None:
+        """Age of the customer's account, >= 0; None where the caller did not say."""
+        created_at = self.attempt.customer.account_created_at
+        if created_at is UNSET:
+            return None
+        created_ms = as_datetime(created_at).timestamp() * 1_000
+        return max(0.0, (self.received_ms - created_ms) / DAY_MS)
 
 
 def entity_ids(attempt: Attempt) -> dict[Entity, str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from app.api.auth import Caller
 from app.api.wire import Attempt, Decision
 from app.candidate import Candidate, entity_ids
-from app.features.snapshot import Directory
+from app.features.snapshot import Directory, MerchantEntry
 from app.features.spec import Entity
 from app.ids import DecisionIds
 from app.money import Rates
@@ -103,18 +103,19 @@ class Decider:
         descent = await self._ladder.assess(candidate, deadline)
         try:
             action, thresholds = self._act(candidate, descent)
-        except Exception:
-            log.exception("bug in policy")
-            self._telemetry.count("bugs", "policy")
+            reasons = self._reasons(candidate, descent, action)
+        except Exception as error:  # noqa: BLE001 - see `_bug`
+            self._bug("policy", error)
             descent = self._ladder.last_resort(candidate)
             action, thresholds = self._act(candidate, descent)
+            reasons = self._reasons(candidate, descent, action)
         made = Made(
             candidate=candidate,
             canonical=canonical,
             descent=descent,
             action=action,
             thresholds=thresholds,
-            reasons=self._reasons(candidate, descent, action),
+            reasons=reasons,
             versions=self._versions(),
             deadline_ms=deadline_ms,
         )
@@ -126,21 +127,19 @@ class Decider:
         )
         try:
             self._recorder.write(made.record(answer))
-        except Exception:
-            log.exception("bug in record")
-            self._telemetry.count("bugs", "record")
+        except Exception as error:  # noqa: BLE001 - see `_bug`
+            self._bug("record", error)
         return answer
 
     def candidate(self, attempt: Attempt, tenant: str, retry: int = 0) -> Candidate:
         """The attempt with everything known about it without asking anyone."""
         ids = entity_ids(attempt)
-        directory = self._in_force.directory()
         return Candidate(
             attempt=attempt,
             tenant=tenant,
             received_ms=self._now_ms(),
             amount_ref=self._in_force.rates().to_reference(attempt.amount),
-            merchant=None if directory is None else directory.get(tenant, attempt.merchant.id),
+            merchant=self._merchant(tenant, attempt.merchant.id),
             ids=ids,
             velocity={
                 entity: self._brake.hit(kind, f"{tenant}:{ids[entity]}")
@@ -149,6 +148,17 @@ class Decider:
             },
             retry=retry,
         )
+
+    def _merchant(self, tenant: str, merchant_id: str) -> MerchantEntry | None:
+        """The directory's entry; a directory that cannot be read is as good as none."""
+        directory = self._in_force.directory()
+        if directory is None:
+            return None
+        try:
+            return directory.get(tenant, merchant_id)
+        except Exception as error:  # noqa: BLE001 - see `_bug`
+            self._bug("directory", error)
+            return None
 
     def _act(self, candidate: Candidate, descent: Descent) -> tuple[Action, Thresholds | None]:
         """What to do: from the score by policy, or as the lower rungs say."""
@@ -198,3 +208,8 @@ class Decider:
         if action is Action.STEP_UP and not candidate.attempt.step_up_available:
             return Action.DECLINE
         return action
+
+    def _bug(self, where: str, error: Exception) -> None:
+        """What nobody expected is logged and counted; it costs accuracy, never the answer."""
+        log.error("bug in %s", where, exc_info=error)
+        self._telemetry.count("bugs", where)

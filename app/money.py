@@ -13,7 +13,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from app.api.wire import Amount
+from app.api.wire import MINOR_UNITS_MAX, Amount
+from app.documents import DocumentError, read_document
 
 __all__ = ["DEFAULT_RATES", "Rates", "load_rates"]
 
@@ -23,7 +24,7 @@ _Code = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 
 
 class _Currency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    rate: Annotated[float, Meta(gt=0)]
+    rate: Annotated[float, Meta(gt=0, le=1e6)]
     exponent: Annotated[int, Meta(ge=0, le=4)] = 2
 
 
@@ -48,24 +49,24 @@ class Rates:
     factors: dict[str, float]
 
     def to_reference(self, amount: Amount) -> int | None:
-        """The amount in minor units of the reference currency; None where there is no rate."""
+        """The amount in minor units of the reference currency; None where there is no rate.
+
+        At most `MINOR_UNITS_MAX`, as every amount on the wire: counters and records rely on it.
+        """
         factor = self.factors.get(amount.currency)
-        return None if factor is None else int(amount.value * factor + 0.5)
+        return None if factor is None else min(int(amount.value * factor + 0.5), MINOR_UNITS_MAX)
 
 
 def load_rates(path: Path) -> Rates:
     """Load a rate table.
 
     Raises:
-        ValueError: the file cannot be used, or lacks its reference currency.
+        DocumentError: the file cannot be used, or lacks its reference currency.
     """
-    try:
-        table = msgspec.yaml.decode(path.read_bytes(), type=_RateFile)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise ValueError(f"{path}: {error}.") from None
+    table = read_document(path, _RateFile)
     reference = table.currencies.get(table.reference)
     if reference is None or reference.rate != 1:
-        raise ValueError(f"{path}: the reference currency {table.reference} must have rate 1.")
+        raise DocumentError(f"{path}: the reference currency {table.reference} must have rate 1.")
     factors = {
         code: currency.rate * 10.0 ** (reference.exponent - currency.exponent)
         for code, currency in table.currencies.items()

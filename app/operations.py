@@ -29,8 +29,10 @@ from app.telemetry import BOUNDS_MS, Gauges, Push, RungState
 
 __all__ = ["Aggregator", "create_app"]
 
-# A scorer pushes every second; one that was not heard of for this long is gone.
+# A scorer pushes every second; one that was not heard of for this long is not counted on.
 SILENT_S = 5.0
+# By then a scorer that hung has been replaced, so that its totals can be folded for good.
+GONE_S = 3_600.0
 
 # Label names and help of each counter that scorers push.
 COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -62,6 +64,8 @@ class Aggregator(asyncio.DatagramProtocol, Collector):
         try:
             push = self._decoder.decode(data)
         except msgspec.MsgspecError:
+            push = None
+        if push is None or len(push.latency) != len(BOUNDS_MS) + 1:  # one of another release
             self.unreadable += 1
             return
         self._pushes[push.process] = (self._clock(), push)
@@ -69,7 +73,8 @@ class Aggregator(asyncio.DatagramProtocol, Collector):
     def live(self) -> list[Gauges]:
         """How things stand in every scorer heard of lately."""
         self._bury()
-        return [push.gauges for _, push in self._pushes.values()]
+        oldest_s = self._clock() - SILENT_S
+        return [push.gauges for heard_s, push in self._pushes.values() if heard_s >= oldest_s]
 
     def readiness(self) -> dict[str, object]:
         """The region's readiness: a rung can be served if any scorer can serve it."""
@@ -109,13 +114,20 @@ class Aggregator(asyncio.DatagramProtocol, Collector):
         yield from _counters(totals)
         yield _histogram(latency, sum_ms)
         yield GaugeMetricFamily("stepdown_scorers", "Scorers heard of lately.", len(scorers))
+        yield CounterMetricFamily(
+            "stepdown_pushes_unreadable", "Telemetry datagrams not understood.", self.unreadable
+        )
         yield from _gauges(self.readiness())
 
     def _bury(self) -> None:
-        """Fold scorers that are gone into the kept totals, so that no counter goes back."""
-        oldest = self._clock() - SILENT_S
+        """Fold scorers that are gone into the kept totals, so that no counter goes back.
+
+        A scorer that was only silent comes back with all it ever counted: folded too early, that
+        would be counted twice.
+        """
+        oldest_s = self._clock() - GONE_S
         for process, (heard_s, push) in list(self._pushes.items()):
-            if heard_s < oldest:
+            if heard_s < oldest_s:
                 del self._pushes[process]
                 self._gone.update(push.counters)
                 pairs = zip(self._gone_latency, push.latency, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,10 @@ from app.errors import OperatorError
 __all__ = ["post_decision"]
 
 TIMEOUT_S = 5.0
+_CONNECT: Mapping[str, type[http.client.HTTPConnection]] = {
+    "http": http.client.HTTPConnection,
+    "https": http.client.HTTPSConnection,
+}
 
 
 def post_decision(api_url: str, body: bytes, *, key: str) -> dict[str, Any]:
@@ -26,12 +31,7 @@ def post_decision(api_url: str, body: bytes, *, key: str) -> dict[str, Any]:
     Raises:
         OperatorError: no service, or it answered with a problem.
     """
-    parts = urlsplit(api_url)
-    secure = parts.scheme == "https"
-    connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    if not parts.hostname:
-        raise OperatorError(f"{api_url!r} is not the address of a service.")
-    connection = connect(parts.hostname, parts.port, timeout=TIMEOUT_S)
+    connection = _connection(api_url)
     try:
         connection.request(
             "POST",
@@ -49,7 +49,22 @@ def post_decision(api_url: str, body: bytes, *, key: str) -> dict[str, Any]:
         connection.close()
     if response.status != 200:
         raise OperatorError(f"the service refused the attempt: {_detail(content)}")
-    return msgspec.json.decode(content, type=dict[str, Any])
+    try:
+        return msgspec.json.decode(content, type=dict[str, Any])
+    except msgspec.DecodeError:
+        raise OperatorError(f"what answers at {api_url} is not this service.") from None
+
+
+def _connection(api_url: str) -> http.client.HTTPConnection:
+    parts = urlsplit(api_url)
+    connect = _CONNECT.get(parts.scheme)
+    try:
+        port = parts.port
+    except ValueError:  # not a number, or too large a one
+        connect = None
+    if connect is None or not parts.hostname:
+        raise OperatorError(f"{api_url!r} is not the address of a service.")
+    return connect(parts.hostname, port, timeout=TIMEOUT_S)
 
 
 def _detail(content: bytes) -> str:

@@ -40,7 +40,7 @@ class Probes:
         self.why: dict[str, Reason | None] = dict.fromkeys(
             (source.region for source in sources), Reason.SOURCE_UNAVAILABLE
         )
-        self.age_ms: dict[str, int] = {}
+        self._as_of_ms: dict[str, int] = {}
 
     async def run(self) -> None:
         """Probe for the life of the process."""
@@ -51,15 +51,19 @@ class Probes:
     async def _probe(self, source: Source) -> None:
         try:
             reply = await source.fetch(())
+            self._as_of_ms[source.region] = min(own.as_of_ms for own in reply.applied)
         except RungError as error:
             self.why[source.region] = error.reason
         except Exception:
             log.exception("probe of %s", source.region)
             self.why[source.region] = Reason.BUG
         else:
-            now_ms = self._now_ms()
             self.why[source.region] = None
-            self.age_ms[source.region] = max(now_ms - own.as_of_ms for own in reply.applied)
+
+    def ages_ms(self) -> dict[str, int]:
+        """Age of each source's counters as last read; of a source that is away it grows."""
+        now_ms = self._now_ms()
+        return {region: max(now_ms - as_of_ms, 0) for region, as_of_ms in self._as_of_ms.items()}
 
 
 class Held(Protocol):
@@ -90,6 +94,7 @@ class Holdings:
         recorder: of decisions.
         counters_age_max_ms: from which counters are stale.
         snapshot_age_max_ms: from which the snapshot is stale.
+        wall: seconds since the epoch.
     """
 
     artifact: Callable[[], Artifact | None]
@@ -156,7 +161,7 @@ class Holdings:
         for why in self.probes.why.values():
             if why is not None:
                 return why
-        if any(age > self.counters_age_max_ms for age in self.probes.age_ms.values()):
+        if any(age > self.counters_age_max_ms for age in self.probes.ages_ms().values()):
             return Reason.FEATURES_STALE
         return None
 
@@ -167,7 +172,7 @@ class Holdings:
         return None
 
     def _ages(self) -> dict[str, float]:
-        ages = {f"counters:{name}": age / 1_000 for name, age in self.probes.age_ms.items()}
+        ages = {f"counters:{name}": age / 1_000 for name, age in self.probes.ages_ms().items()}
         if self.snapshot.value is not None:
             ages["snapshot"] = self.wall() - self.snapshot.value.as_of_ms / 1_000
         return ages

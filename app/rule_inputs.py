@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from msgspec import UNSET
 
 from app.candidate import Candidate
-from app.features.spec import DAY_MS, Entity
+from app.features.spec import Entity
 from app.policy import Policy
 from fallback.grammar import Value
 
-__all__ = ["rule_inputs"]
+__all__ = ["liability_shift", "rule_inputs"]
 
 
 def rule_inputs(candidate: Candidate, policy: Policy) -> dict[str, Value]:
@@ -25,7 +23,7 @@ def rule_inputs(candidate: Candidate, policy: Policy) -> dict[str, Value]:
     transaction, address = attempt.transaction, attempt.address
     three_ds = transaction.three_ds
     values: dict[str, object] = {
-        "amount.ref": UNSET if candidate.amount_ref is None else candidate.amount_ref,
+        "amount.ref": candidate.amount_ref,
         "amount.value": attempt.amount.value,
         "amount.currency": attempt.amount.currency,
         "merchant.id": attempt.merchant.id,
@@ -45,7 +43,7 @@ def rule_inputs(candidate: Candidate, policy: Policy) -> dict[str, Value]:
         "transaction.cvv": transaction.cvv,
         "three_ds.liability_shift": liability_shift(candidate),
         "three_ds.eci": UNSET if three_ds is UNSET else three_ds.eci,
-        "customer.account_age_days": _age_days(candidate),
+        "customer.account_age_days": candidate.account_age_days,
         "customer.email_domain": attempt.customer.email_domain,
         "device.kind": attempt.device.kind,
         "device.emulator": attempt.device.emulator,
@@ -57,9 +55,9 @@ def rule_inputs(candidate: Candidate, policy: Policy) -> dict[str, Value]:
         "basket.items": attempt.basket.items,
         "basket.gift_cards": attempt.basket.gift_cards,
         "tier.amount_high": policy.tier(candidate.tier).amount_high,
-        "velocity.card_10s": candidate.velocity.get(Entity.CARD, UNSET),
-        "velocity.device_10s": candidate.velocity.get(Entity.DEVICE, UNSET),
-        "velocity.ip_10s": candidate.velocity.get(Entity.IP, UNSET),
+        "velocity.card_10s": candidate.velocity.get(Entity.CARD),
+        "velocity.device_10s": candidate.velocity.get(Entity.DEVICE),
+        "velocity.ip_10s": candidate.velocity.get(Entity.IP),
         "retry.count": candidate.retry,
     }
     if candidate.merchant is not None:
@@ -74,11 +72,3 @@ def liability_shift(candidate: Candidate) -> bool:
     """Whether the issuer bears a fraud; false, not absent, where no 3-D Secure data came."""
     three_ds = candidate.attempt.transaction.three_ds
     return three_ds is not UNSET and three_ds.liability_shift is True
-
-
-def _age_days(candidate: Candidate) -> object:
-    created_at = candidate.attempt.customer.account_created_at
-    if created_at is UNSET:
-        return UNSET
-    created_ms = datetime.fromisoformat(created_at).timestamp() * 1_000
-    return max(0.0, (candidate.received_ms - created_ms) / DAY_MS)

@@ -20,12 +20,12 @@ class Sample(msgspec.Struct, frozen=True):
 
     Attributes:
         name: what it shows.
-        times: how often it is posted; the last answer counts.
+        cards: how many cards are tried one after the other; the last answer counts.
         body: of the request; each post gets an attempt id of its own.
     """
 
     name: str
-    times: int
+    cards: int
     body: dict[str, Any]
 
 
@@ -51,8 +51,10 @@ def post_samples(api_url: str, home: Path) -> list[dict[str, Any]]:
     rows = []
     for sample in load_samples(home):
         answer: dict[str, Any] = {}
-        for _ in range(sample.times):
+        for _ in range(sample.cards):
             body = {**sample.body, "attempt_id": f"att_{secrets.token_hex(8)}"}
+            if sample.cards > 1:
+                body["instrument"] = {**body["instrument"], "token": f"tok_{secrets.token_hex(8)}"}
             answer = post_decision(api_url, msgspec.json.encode(body), key=key)
         amount = sample.body["amount"]
         rows.append(

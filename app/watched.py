@@ -47,13 +47,10 @@ class WatchedFile(Generic[T]):
         try:
             seen = self._fingerprint()
         except FileNotFoundError:
+            return self._gone()
+        except OSError as error:
             self._seen = ()
-            if self._keep_when_gone:
-                self.refused = f"{self._path} is gone; its last content stays in force."
-                return False
-            changed = self.value is not None
-            self.value = self.refused = None
-            return changed
+            return self._refuse(str(error))
         if seen == self._seen:
             return False
         self._seen = seen
@@ -63,8 +60,31 @@ class WatchedFile(Generic[T]):
             self.refused = str(error)
         return True
 
+    def _gone(self) -> bool:
+        never_there = not self._seen and self.refused is None
+        self._seen = ()
+        if self._keep_when_gone:
+            if never_there and self.value is not None:  # a default that came from elsewhere
+                return False
+            return self._refuse(f"{self._path} is gone; its last content stays in force.")
+        changed = self.value is not None or self.refused is not None
+        self.value = self.refused = None
+        return changed
+
+    def _refuse(self, why: str) -> bool:
+        changed, self.refused = self.refused != why, why
+        return changed
+
     def _fingerprint(self) -> tuple[tuple[str, int, int], ...]:
+        self._path.stat()  # raises when it is gone
         folder = self._path.parent
-        paths = [self._path, *sorted(p for pattern in self._beside for p in folder.glob(pattern))]
-        stats = [(str(path), path.stat()) for path in paths]
-        return tuple((name, status.st_mtime_ns, status.st_ino) for name, status in stats)
+        beside = sorted(path for pattern in self._beside for path in folder.glob(pattern))
+        return tuple(map(_stamp, (self._path, *beside)))
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:  # a link to nothing: whether that will do is for the loader to say
+        return str(path), 0, 0
+    return str(path), status.st_mtime_ns, status.st_ino

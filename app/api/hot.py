@@ -38,6 +38,9 @@ ASGIApp = Callable[[Scope_, Receive, Send], Awaitable[None]]
 
 PATH = "/v1/decisions"
 BODY_WAIT_S = 5.0
+_READ_ONCE = frozenset(
+    (b"x-api-key", b"x-deadline-ms", b"x-attempt-retry", b"content-type", b"content-encoding")
+)
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +147,7 @@ def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """The headers this route reads, each allowed once."""
     headers: dict[bytes, bytes] = {}
     for name, value in raw:
-        if name in headers and name in {b"x-api-key", b"x-deadline-ms", b"content-type"}:
+        if name in headers and name in _READ_ONCE:
             raise Malformed(f"The header {name.decode('latin-1')} stands twice.")
         headers[name] = value
     return headers

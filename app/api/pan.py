@@ -1,44 +1,77 @@
 """Card numbers have no place here: refused where an identity goes, redacted in free text.
 
-A card number is a Luhn-valid run of 13 to 19 digits that starts like a card range, blanks and
-dashes between groups allowed. One random 16-digit number in ten passes Luhn, so free text that
-matches is redacted and the decision goes on, while an identity field that matches is an error
-the caller must hear about.
+A card number is 13 to 19 digits, Luhn-valid, that start like a card range, written in one piece or
+in groups with one blank or dash between them. What stands beside it may be digits too, as an
+expiry date does, so every run of groups is looked at.
+
+One random 16-digit number in ten passes Luhn, so free text that matches is redacted and the
+decision goes on, while an identity that matches is an error the caller must hear about. For the
+same reason UUIDs and words of hexadecimal digits are not searched: of random ones, one in a
+thousand would seem to hold a card number.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 __all__ = ["looks_like_pan", "redact"]
 
+_DIGITS_MIN, _DIGITS_MAX = 13, 19
+# The longest in use is 4-4-4-4-3; the bound keeps the work on a hostile text in proportion.
+_GROUPS_MAX = 6
+
 # First digits of the ISO/IEC 7812 ranges in use: 2221-2720, 3, 4, 5, 6 and 81 (travel, bank cards).
-_STARTS_LIKE_CARD = re.compile(r"^(2[2-7]|3[0-9]|4|5|6|81)")
-_RUN = re.compile(r"(?<![0-9])[0-9](?:[ -]?[0-9]){12,18}(?![0-9])")
-_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
-_SHORTEST = 13
+_STARTS_LIKE_CARD = re.compile(r"2[2-7]|[3-6]|81")
+_MANY_DIGITS = re.compile(rf"[0-9](?:[ -]?[0-9]){{{_DIGITS_MIN - 1}}}")
+_RUN = re.compile(r"[0-9]+(?:[ -][0-9]+)*")
+_GROUP = re.compile(r"[0-9]+")
+_HEXADECIMAL = re.compile(
+    r"(?<![0-9A-Za-z])"
+    r"(?:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|[0-9]*[A-Fa-f][0-9A-Fa-f]*)"
+    r"(?![0-9A-Za-z])"
+)
+_DOUBLED = str.maketrans("0123456789", "0246813579")
 
 
 def looks_like_pan(text: str) -> bool:
     """Whether the text holds what looks like a card number."""
-    if len(text) < _SHORTEST:
-        return False
-    return any(_is_card(match.group()) for match in _RUN.finditer(text))
+    return next(_card_numbers(text), None) is not None
 
 
 def redact(text: str) -> str:
     """The text with each card number replaced by its last four digits."""
-    if len(text) < _SHORTEST:
-        return text
-    return _RUN.sub(
-        lambda match: f"[card …{match.group()[-4:]}]" if _is_card(match.group()) else match.group(),
-        text,
-    )
+    parts, at = [], 0
+    for start, end, number in _card_numbers(text):
+        parts += [text[at:start], f"[card …{number[-4:]}]"]
+        at = end
+    return "".join([*parts, text[at:]])
 
 
-def _is_card(run: str) -> bool:
-    digits = [int(char) for char in run if char.isdigit()]
-    if not _STARTS_LIKE_CARD.match("".join(map(str, digits[:2]))):
+def _card_numbers(text: str) -> Iterator[tuple[int, int, str]]:
+    """Start, end and digits of each card number, from the left, none within another."""
+    if not _MANY_DIGITS.search(text):
+        return
+    searched = _HEXADECIMAL.sub(lambda match: "x" * len(match.group()), text)
+    done = 0
+    for run in _RUN.finditer(searched):
+        groups = list(_GROUP.finditer(searched, run.start(), run.end()))
+        for first, group in enumerate(groups):
+            if group.start() < done:
+                continue
+            number = ""
+            for last in groups[first : first + _GROUPS_MAX]:
+                number += last.group()
+                if len(number) > _DIGITS_MAX:
+                    break
+                if len(number) >= _DIGITS_MIN and _is_card(number):
+                    done = last.end()
+                    yield group.start(), done, number
+                    break
+
+
+def _is_card(number: str) -> bool:
+    if not _STARTS_LIKE_CARD.match(number):
         return False
-    odd, even = digits[-1::-2], digits[-2::-2]
-    return (sum(odd) + sum(_DOUBLED[digit] for digit in even)) % 10 == 0
+    digits = number[-1::-2] + number[-2::-2].translate(_DOUBLED)
+    return sum(digits.encode("ascii"), -ord("0") * len(digits)) % 10 == 0

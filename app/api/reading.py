@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any, NoReturn
 
 import msgspec
@@ -13,7 +12,7 @@ from msgspec import UNSET
 
 from app.api.pan import looks_like_pan, redact
 from app.api.problem import Invalid, Malformed
-from app.api.wire import Attempt, FieldProblem
+from app.api.wire import Attempt, FieldProblem, as_datetime
 
 __all__ = ["BODY_BYTES_MAX", "read_attempt", "read_deadline_ms", "read_retry"]
 
@@ -24,8 +23,11 @@ DEADLINE_MS_MIN, DEADLINE_MS_MAX = 20, 100
 
 _decoder = msgspec.json.Decoder(Attempt)
 _encoder = msgspec.json.Encoder()
-_PLACE = re.compile(r"^(?P<problem>.*?)(?: - at `(?:key in )?(?P<path>[^`]*)`)?$", re.DOTALL)
-_NAMED = re.compile(r"(?:required|unknown) field `(?P<name>[^`]*)`$")
+# How msgspec says where and what. A member of a mapping is `[...]` there, or a `key`.
+_PLACE = re.compile(
+    r"(?P<problem>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>[^`]*?)(?:\[\.\.\.\])?`)?", re.DOTALL
+)
+_NAMED = re.compile(r"Object .* (?P<kind>required|unknown) field `(?P<name>.*)`", re.DOTALL)
 
 
 def read_attempt(body: bytes) -> tuple[Attempt, bytes]:
@@ -84,15 +86,14 @@ def read_retry(header: bytes | None) -> int:
 
 def _raise_invalid(message: str) -> NoReturn:
     """Turn msgspec's sentence into the field and its problem."""
-    match = _PLACE.match(message)
+    match = _PLACE.fullmatch(message)
     assert match is not None
-    problem, path = match["problem"], (match["path"] or "$")
-    named = _NAMED.search(problem)
-    if named:
-        path = f"{path}.{named['name']}"
-        problem = "is required" if "required" in problem else "is not a field of this resource"
-    field = path.removeprefix("$").removeprefix(".") or "body"
-    raise Invalid(FieldProblem(field=field, problem=problem)) from None
+    problem, field = match["problem"], match["path"] or ""
+    if named := _NAMED.fullmatch(problem):
+        field = ".".join(filter(None, (field, named["name"])))
+        required = named["kind"] == "required"
+        problem = "is required" if required else "is not a field of this resource"
+    raise Invalid(FieldProblem(field=field or "body", problem=problem)) from None
 
 
 def _refuse_duplicate_keys(body: bytes, canonical: bytes) -> None:
@@ -127,6 +128,9 @@ def _identities(attempt: Attempt) -> Iterator[tuple[str, object]]:
     yield "customer.phone_hash", attempt.customer.phone_hash
     yield "device.id", attempt.device.id
     yield "network.ip_hash", attempt.network.ip_hash
+    if attempt.attributes is not UNSET:
+        for name in attempt.attributes:
+            yield "attributes", name
 
 
 def _pan_problems(attempt: Attempt) -> Iterator[FieldProblem]:
@@ -143,7 +147,7 @@ def _time_problems(attempt: Attempt) -> Iterator[FieldProblem]:
         if value is UNSET:
             continue
         try:
-            datetime.fromisoformat(str(value))
+            as_datetime(value)
         except ValueError:
             yield FieldProblem(field=field, problem="is not a time that exists (RFC 3339)")
 
@@ -156,7 +160,7 @@ def _number_problems(attempt: Attempt) -> Iterator[FieldProblem]:
             yield FieldProblem(field=f"attributes.{name}", problem="is not a finite number")
 
 
-# Free text outside `attributes`: what people and their devices wrote.
+# Free text outside `attributes`: what people and their devices wrote, where a number would fit.
 _FREE_TEXT = {
     "instrument": ("brand",),
     "transaction": ("wallet",),
@@ -178,10 +182,15 @@ def _redacted(attempt: Attempt) -> Attempt:
         if clean:
             changes[name] = msgspec.structs.replace(part, **clean)
     if attempt.attributes is not UNSET:
-        clean_extras = {
-            name: redact(value) if isinstance(value, str) else value
-            for name, value in attempt.attributes.items()
-        }
-        if clean_extras != attempt.attributes:
-            changes["attributes"] = clean_extras
+        extras = {name: _clean(value) for name, value in attempt.attributes.items()}
+        if extras != attempt.attributes:
+            changes["attributes"] = extras
     return msgspec.structs.replace(attempt, **changes) if changes else attempt
+
+
+def _clean(extra: float | bool | str) -> float | bool | str:
+    """An extra without a card number, which may come as a number, too."""
+    if isinstance(extra, str):
+        return redact(extra)
+    digits = f"{extra:.0f}"
+    return redact(digits) if looks_like_pan(digits) else extra

@@ -6,12 +6,14 @@ Field names are final; adding an optional field is the only free change. Optiona
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 __all__ = [
+    "MINOR_UNITS_MAX",
     "Amount",
     "Attempt",
     "Decision",
@@ -19,29 +21,51 @@ __all__ = [
     "Problem",
     "ReasonText",
     "ThresholdsShown",
+    "as_datetime",
 ]
 
 # JSON integers beyond 2^53 lose digits in many clients; no payment is near it.
 MINOR_UNITS_MAX = 2**53 - 1
 
+
+def _whole(pattern: str) -> str:
+    """A pattern of the whole text: Python's `$` alone would let a line break at the end through."""
+    return rf"^{pattern}(?!\n)$"
+
+
 # Printable ASCII without spaces: ids become parts of keys, file names and log lines.
-Id = Annotated[str, Meta(max_length=64, pattern="^[!-~]+$")]
+_VISIBLE = _whole("[!-~]+")
+Id = Annotated[str, Meta(max_length=64, pattern=_VISIBLE)]
+Hash = Annotated[str, Meta(max_length=128, pattern=_VISIBLE)]
 Text = Annotated[str, Meta(min_length=1, max_length=128)]
-Country = Annotated[str, Meta(pattern="^[A-Z]{2}$")]
-Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
-Bin = Annotated[str, Meta(pattern=r"^([0-9]{6}|[0-9]{8})$")]
-Month = Annotated[str, Meta(pattern="^[0-9]{4}-(0[1-9]|1[0-2])$")]
-# Checked to the last digit in `app.api.reading`; kept as sent, so that the record is exact.
+# Too short for a card number, so that it needs no look for one.
+ShortText = Annotated[str, Meta(min_length=1, max_length=12)]
+Country = Annotated[str, Meta(pattern=_whole("[A-Z]{2}"))]
+Currency = Annotated[str, Meta(pattern=_whole("[A-Z]{3}"))]
+Bin = Annotated[str, Meta(pattern=_whole("([0-9]{6}|[0-9]{8})"))]
+Month = Annotated[str, Meta(pattern=_whole("[0-9]{4}-(0[1-9]|1[0-2])"))]
+# Checked to the last digit in `app.api.reading`, kept as sent, read by `as_datetime`.
 Instant = Annotated[
     str,
     Meta(
-        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
-        r"([Zz]|[+-][0-9]{2}:[0-9]{2})$",
+        pattern=_whole(
+            r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
+            r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
+        ),
         max_length=40,
     ),
 ]
 Extra = float | bool | Annotated[str, Meta(max_length=256)]
-ExtraName = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
+ExtraName = Annotated[str, Meta(pattern=_whole("[a-z][a-z0-9_]{0,63}"))]
+
+
+def as_datetime(instant: str) -> datetime:
+    """The time that an `Instant` says.
+
+    Raises:
+        ValueError: there is no such time, as on 30 February.
+    """
+    return datetime.fromisoformat(instant.upper())  # RFC 3339 allows a small t and z
 
 
 class Part(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, gc=False):
@@ -65,7 +89,7 @@ class Merchant(Part, frozen=True):
 class Instrument(Part, frozen=True):
     """What is paid with. The token is never a card number."""
 
-    token: Annotated[str, Meta(min_length=8, max_length=64, pattern="^[!-~]+$")]
+    token: Annotated[str, Meta(min_length=8, max_length=64, pattern=_VISIBLE)]
     bin: Bin | UnsetType = UNSET
     brand: Text | UnsetType = UNSET
     funding: Literal["credit", "debit", "prepaid", "unknown"] | UnsetType = UNSET
@@ -77,9 +101,9 @@ class Instrument(Part, frozen=True):
 class ThreeDs(Part, frozen=True):
     """What 3-D Secure said."""
 
-    version: Text | UnsetType = UNSET
+    version: ShortText | UnsetType = UNSET
     status: Literal["Y", "N", "A", "U", "C", "R", "I"] | UnsetType = UNSET
-    eci: Annotated[str, Meta(pattern="^[0-9]{2}$")] | UnsetType = UNSET
+    eci: Annotated[str, Meta(pattern=_whole("[0-9]{2}"))] | UnsetType = UNSET
     liability_shift: bool | UnsetType = UNSET
 
 
@@ -104,9 +128,9 @@ class Customer(Part, frozen=True):
 
     id: Id | UnsetType = UNSET
     account_created_at: Instant | UnsetType = UNSET
-    email_hash: Text | UnsetType = UNSET
+    email_hash: Hash | UnsetType = UNSET
     email_domain: Text | UnsetType = UNSET
-    phone_hash: Text | UnsetType = UNSET
+    phone_hash: Hash | UnsetType = UNSET
     loyalty_tier: Text | UnsetType = UNSET
 
 
@@ -125,7 +149,7 @@ class Device(Part, frozen=True):
 class Network(Part, frozen=True):
     """Where the attempt comes from."""
 
-    ip_hash: Text | UnsetType = UNSET
+    ip_hash: Hash | UnsetType = UNSET
     ip_country: Country | UnsetType = UNSET
     ip_asn: Annotated[int, Meta(ge=0, le=2**32 - 1)] | UnsetType = UNSET
     proxy: bool | UnsetType = UNSET

@@ -8,9 +8,9 @@ totals add, bitmaps OR. Every source stands behind a breaker of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 import numpy as np
@@ -49,6 +49,7 @@ __all__ = ["OnlineStore", "Source", "Streaming", "client"]
 BATCH_MAX = 128
 CONNECTIONS_MAX = 16
 
+T = TypeVar("T")
 Positions = dict[str, tuple[int, int]]
 
 # By how much is known: 0 not mapped, 1 mapped, 2 mapped and live.
@@ -128,7 +129,7 @@ class Source:
         for name in names:
             by_shard[shard_of(name, len(self._shards))].append(name)
         with self.breaker.call():
-            replies = await asyncio.gather(*map(self._mget, self._shards, by_shard))
+            replies = await _together(list(map(self._mget, self._shards, by_shard)))
             applied = [_applied(own, self.region) for own, *_ in replies]
         values = {
             name: value
@@ -200,7 +201,7 @@ class OnlineStore:
         batch = _Batch(asks)
         names = batch.names()
         # All or none: the model knows no missing source, so the first refusal ends the wait.
-        replies = await asyncio.gather(*(source.fetch(names) for source in self.sources))
+        replies = await _together([source.fetch(names) for source in self.sources])
         as_of_ms = self._now_ms()
         applied_ms = min(own.as_of_ms for reply in replies for own in reply.applied)
         age_ms = max(as_of_ms - applied_ms, 0)
@@ -281,6 +282,11 @@ class _Batch:
             or Streaming(values[row], tuple(states[row]), as_of_ms, age_ms, positions)
             for row in range(len(values))
         ]
+
+
+async def _together(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Results of all; a lone call is awaited as it is, which spares a task and a loop turn."""
+    return [await calls[0]] if len(calls) == 1 else await asyncio.gather(*calls)
 
 
 def client(shard: Shard, *, password: str | None, timeout_ms: int) -> redis.asyncio.Redis:

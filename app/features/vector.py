@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from app.candidate import Candidate
 from app.features.online import OnlineStore, Streaming
 from app.features.snapshot import Snapshot
-from app.features.spec import BATCH, DAY_MS, NUMBERS, RATIOS, REQUEST_NUMBERS
+from app.features.spec import BATCH, NUMBERS, RATIOS, REQUEST_NUMBERS
 from fallback.deadline import Deadline
 from fallback.errors import FeaturesStale, SnapshotUnavailable
 
@@ -122,8 +121,8 @@ def request_numbers(candidate: Candidate) -> tuple[float, ...]:
     """Numeric request inputs, in the order of `spec.REQUEST_NUMBERS`; NaN where not sent."""
     attempt = candidate.attempt
     return (
-        NAN if candidate.amount_ref is None else float(candidate.amount_ref),
-        _age_days(attempt.customer.account_created_at, candidate.received_ms),
+        _number(candidate.amount_ref),
+        _number(candidate.account_age_days),
         _number(attempt.basket.items),
         _number(attempt.basket.gift_cards),
         _number(attempt.device.emulator),
@@ -153,15 +152,8 @@ def amount_ratio(amount: np.float32, mean: np.float32) -> np.float32:
     return np.float32(amount / mean) if mean > 0 else np.float32(NAN)
 
 
-def _age_days(created_at: str | UnsetType, now_ms: int) -> float:
-    if created_at is UNSET:
-        return NAN
-    created_ms = datetime.fromisoformat(str(created_at)).timestamp() * 1_000
-    return max(0.0, (now_ms - created_ms) / DAY_MS)
-
-
-def _number(value: float | bool | UnsetType) -> float:
-    return NAN if isinstance(value, UnsetType) else float(value)
+def _number(value: float | bool | UnsetType | None) -> float:
+    return NAN if value is None or isinstance(value, UnsetType) else float(value)
 
 
 def _differ(one: str | UnsetType, other: str | UnsetType) -> float:

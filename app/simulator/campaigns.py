@@ -39,8 +39,8 @@ _SHAPES = (
     _Pattern(least=5, further=2, lasts_ms=2 * DAY_MS, crew=1),
     _Pattern(least=60, further=10, lasts_ms=28 * DAY_MS, crew=8),
 )
-# Attempts a day of a merchant worth compromising: below, a campaign of 28 days would be most of
-# its traffic; above, it would drown.
+# Genuine attempts a day of a merchant that is compromised: the fraud is about as much again or
+# twice that. At a larger merchant it would drown.
 _COMPROMISED_DAILY = (1.0, 2.2)
 
 

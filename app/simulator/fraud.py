@@ -7,8 +7,6 @@ that arrive for it. Everything else imitates the victims.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from app.simulator.arrays import (
@@ -34,36 +32,33 @@ from app.simulator.world import World
 __all__ = ["fraudulent_attempts"]
 
 _TAKEOVER_SHARE = 0.45  # of stolen cards used through the victim's own account
-_STOLEN_HIDDEN, _COMPROMISE_HIDDEN = (
-    0.35,
-    0.75,
-)  # of attempts through a carrier's shared address of the victim's country
+# Of attempts, through a carrier's shared address of the victim's country.
+_STOLEN_HIDDEN = 0.35
+_COMPROMISE_HIDDEN = 0.75
 _VICTIMS_AT_HOME = 0.92  # victims from the campaign's main country
 _TESTED_AGAIN = 0.25  # test attempts with the card of the attempt before
 _TEST_MEDIAN_CENTS, _TEST_SPREAD = 450, 0.8
 _TEST_PACE_MS = 40_000
 _STOLEN_MEDIAN_CENTS, _STOLEN_SPREAD = 60_000, 0.5  # for a victim of level 1
-_STOLEN_LEVEL_MAX = 2.5
+_STOLEN_LEVEL_MAX = 2.5  # of the victim, as far as amounts follow it
 _COMPROMISE_UPLIFT = 2.0
 
 
 def fraudulent_attempts(rng: Random, config: SimulatorConfig, world: World) -> Attempts:
     """All fraudulent attempts of the simulation, unsorted."""
-    patterns: tuple[tuple[str, _Pattern], ...] = (
-        ("card_testing", _card_testing),
-        ("stolen_card", _stolen_card),
-        ("merchant_compromise", _merchant_compromise),
+    campaigns = {
+        name: take(world.campaigns, world.campaigns.pattern == position)
+        for position, name in enumerate(PATTERNS)
+    }
+    attempts = concat(
+        [
+            _card_testing(rng, world, campaigns["card_testing"]),
+            _stolen_card(rng, world, campaigns["stolen_card"]),
+            _merchant_compromise(rng, world, campaigns["merchant_compromise"]),
+        ]
     )
-    parts = [
-        play(rng, world, take(world.campaigns, world.campaigns.pattern == PATTERNS.index(name)))
-        for name, play in patterns
-    ]
-    attempts = concat(parts)
     inside = (config.start_ms <= attempts.at_ms) & (attempts.at_ms < config.end_ms)
     return take(attempts, inside)
-
-
-_Pattern = Callable[[Random, World, Campaigns], Attempts]
 
 
 def _card_testing(rng: Random, world: World, campaigns: Campaigns) -> Attempts:
@@ -105,8 +100,8 @@ def _stolen_card(rng: Random, world: World, campaigns: Campaigns) -> Attempts:
         campaigns.merchant[row],
         draw(rng, world.merchants.popularity * _resale(world), len(row)),
     )
-    # Of the size of the victim's own purchases, not the merchant's: a card's limit is its owner's.
-    # And of a moderate size: what stands out by itself would be looked at.
+    # Above the victim's own purchases, whatever the merchant sells; of a moderate size where these
+    # are large, since what stands out by itself would be looked at.
     level = np.minimum(world.accounts.level[victims], _STOLEN_LEVEL_MAX)
     cents = level[row] * rng.lognormal(np.log(_STOLEN_MEDIAN_CENTS), _STOLEN_SPREAD, len(row))
     return Attempts(
@@ -156,15 +151,17 @@ def _merchant_compromise(rng: Random, world: World, campaigns: Campaigns) -> Att
 def _victims(rng: Random, world: World, country: Ints) -> Ints:
     """One account for each entry: mostly of the given country, busy ones more often."""
     accounts = world.accounts
-    there = draw_grouped(rng, accounts.activity, accounts.country, country)
-    anywhere = draw(rng, accounts.activity, len(country))
+    weight = accounts.activity * accounts.settled
+    there = draw_grouped(rng, weight, accounts.country, country)
+    anywhere = draw(rng, weight, len(country))
     return np.where(chance(rng, _VICTIMS_AT_HOME, len(country)), there, anywhere)
 
 
 def _customers_of(rng: Random, world: World, merchant: int, size: int) -> Ints:
     """Accounts that come back to the merchant; any account where nobody does."""
-    regulars = (world.accounts.favourites == merchant).any(axis=1) * world.accounts.activity
-    return draw(rng, regulars if regulars.any() else world.accounts.activity, size)
+    weight = world.accounts.activity * world.accounts.settled
+    regulars = (world.accounts.favourites == merchant).any(axis=1) * weight
+    return draw(rng, regulars if regulars.any() else weight, size)
 
 
 def _members(rng: Random, campaigns: Campaigns, row: Ints) -> Ints:

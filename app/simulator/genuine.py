@@ -40,13 +40,13 @@ def genuine_day(
     rng: Random, world: World, *, midnight_ms: int, count: int, season: bool
 ) -> Attempts:
     """About `count` genuine attempts of the UTC day that begins at `midnight_ms`."""
-    agents = round(count * _AGENTS_SHARE)
+    agents = count * _AGENTS_SHARE
     mean_visit = float(np.average(_VISIT_SIZES, weights=_VISIT_WEIGHTS))
     visits = round((count - agents) / mean_visit)
     return concat(
         [
             _shopping(rng, world, midnight_ms, visits, season=season),
-            _agent_runs(rng, world, midnight_ms, round(agents / _AGENT_RUN)),
+            _agent_runs(rng, world, midnight_ms, int(agents / _AGENT_RUN + rng.random())),
         ]
     )
 
@@ -56,7 +56,7 @@ def _shopping(
 ) -> Attempts:
     """Customers' own attempts, in visits of one or more."""
     accounts = world.accounts
-    active = np.where(accounts.joined_ms < midnight_ms + DAY_MS, accounts.activity, 0.0)
+    active = np.where(accounts.joined_ms < midnight_ms, accounts.activity, 0.0)
     visitor = draw(rng, active, visits)
     size = _VISIT_SIZES[draw(rng, _VISIT_WEIGHTS, visits)]
     visit = np.repeat(np.arange(visits), size)

@@ -60,7 +60,8 @@ class Accounts:
     Attributes:
         country: position in the geography's countries.
         created_ms: when the account was opened, UTC milliseconds.
-        joined_ms: not active before this moment, UTC milliseconds.
+        joined_ms: active from the midnight after this moment, UTC milliseconds.
+        settled: a customer since before the simulation.
         domain: position in `DOMAINS`.
         level: factor on the amounts it spends.
         activity: relative number of attempts.
@@ -73,6 +74,7 @@ class Accounts:
     country: Ints
     created_ms: Ints
     joined_ms: Ints
+    settled: Bools
     domain: Ints
     level: Floats
     activity: Floats
@@ -138,6 +140,7 @@ def draw_customers(
         country=country,
         created_ms=joined_ms - age_ms.astype(np.int64),
         joined_ms=joined_ms,
+        settled=~joining,
         domain=draw_domains(rng, count),
         level=rng.lognormal(-(_LEVEL_SPREAD**2) / 2, _LEVEL_SPREAD, count),
         activity=rng.lognormal(0, 0.9, count),

@@ -120,7 +120,7 @@ def _customer(
     return {
         "customer__id": _known(opaque_ids("cus_", config.seed, account), details.has_customer),
         "customer__account_created_at": _instants(
-            np.minimum(world.accounts.created_ms[account], attempts.at_ms), details.has_customer
+            world.accounts.created_ms[account], details.has_customer
         ),
         "customer__email_hash": _known(opaque_ids("eml_", config.seed, account), details.has_email),
         "customer__email_domain": _words(

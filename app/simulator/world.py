@@ -183,8 +183,10 @@ def _draw_crew_accounts(rng: Random, campaigns: Campaigns, country: Ints) -> Acc
     nothing = np.zeros(count, dtype=np.int64)
     return Accounts(
         country=country,
-        created_ms=start_ms - (rng.lognormal(5.2, 1.5, count) * DAY_MS).astype(np.int64),
+        # A day at least: a campaign over days begins at the midnight before its start.
+        created_ms=start_ms - DAY_MS - (rng.lognormal(5.2, 1.5, count) * DAY_MS).astype(np.int64),
         joined_ms=start_ms,
+        settled=np.zeros(count, dtype=np.bool_),
         domain=draw_domains(rng, count),
         level=np.ones(count),
         activity=np.zeros(count),
