@@ -1,6 +1,7 @@
 """The settings of a scorer and its data plane: the only place that reads the environment.
 
-`stepdown.toml` in the home folder (table `[scorer]`), then `STEPDOWN_*` variables, which win.
+`stepdown.toml` in the current folder, or the file that `STEPDOWN_CONFIG` names (table `[scorer]`),
+then `STEPDOWN_*` variables, which win.
 """
 
 from __future__ import annotations
@@ -135,12 +136,10 @@ def load(environ: Mapping[str, str] | None = None) -> ScorerSettings:
         ConfigurationError: a setting is unknown, of the wrong type or out of range.
     """
     variables = os.environ if environ is None else environ
-    home = Path(variables.get(PREFIX + "HOME", ".stepdown"))
-    values: dict[str, Any] = _from_file(home / "stepdown.toml")
+    values = _from_file(Path(variables.get(PREFIX + "CONFIG", "stepdown.toml")))
     for name in ScorerSettings.__struct_fields__:
         if (text := variables.get(PREFIX + name.upper())) is not None:
             values[name] = text
-    values["home"] = str(home)
     try:
         settings = msgspec.convert(values, ScorerSettings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:

@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,6 @@ import pytest
 from regions.world.control import World
 
 REGION = "us-east-1"
-# Enough for every rung to be real, and for models to be trained within seconds.
-FIRST_ATTEMPTS = 60_000
 PORT_BLOCKS = itertools.count(20_000 + secrets.randbelow(60) * 100, 100)
 
 
@@ -74,12 +72,17 @@ class Service:
 
 
 @pytest.fixture(scope="session")
+def stepdown() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command line: `stepdown("up", "--json", home=home)`."""
+    return run_stepdown
+
+
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home folder with everything published, never run."""
+    """A home folder with everything that a first start makes, never run."""
     from app.bootstrap import ensure_published
 
     home = tmp_path_factory.mktemp("trained")
-    os.environ["STEPDOWN_FIRST_ATTEMPTS"] = str(FIRST_ATTEMPTS)
     ensure_published(home, REGION, lambda _done, _what: None)
     return home
 

@@ -76,7 +76,24 @@ COMPARISONS = [
     binary(">", operator.gt),
     binary(">=", operator.ge),
 ]
-JOINTS = [binary("and", lambda x, y: x and y), binary("or", lambda x, y: x or y)]
+
+
+def both(left: Sample, right: Sample) -> Sample:
+    """The right side is only looked at when the left one does not decide."""
+    return Sample(
+        f"({left.text}) and ({right.text})",
+        lambda inputs: left.means(inputs) and right.means(inputs),
+    )
+
+
+def either(left: Sample, right: Sample) -> Sample:
+    return Sample(
+        f"({left.text}) or ({right.text})",
+        lambda inputs: left.means(inputs) or right.means(inputs),
+    )
+
+
+JOINTS = [both, either]
 
 
 def applied(

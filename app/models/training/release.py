@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,15 +33,11 @@ Report = Callable[[float, str], None]
 
 
 def first_release(registry: Registry, report: Report) -> None:
-    """Simulate a history, unless a finished one is there, and release from it.
-
-    `STEPDOWN_FIRST_ATTEMPTS` makes it smaller or larger.
-    """
+    """Simulate a history, unless a finished one is there, and release from it."""
     if not (registry.data / "manifest.json").exists():
         shutil.rmtree(registry.data, ignore_errors=True)  # one that was cut
-        attempts = int(os.environ.get("STEPDOWN_FIRST_ATTEMPTS", FIRST_ATTEMPTS))
         simulate(
-            SimulatorConfig(seed=SEED, attempts=attempts),
+            SimulatorConfig(seed=SEED, attempts=FIRST_ATTEMPTS),
             registry.data,
             progress=lambda done, _: report(0.1 * done, "simulating 60 days of payments"),
         )

@@ -15,9 +15,10 @@ def home(tmp_path):
 
 
 def loaded(home, text="", **variables):
-    (home / "stepdown.toml").write_text(text)
+    config = home / "stepdown.toml"
+    config.write_text(text)
     environ = {f"STEPDOWN_{name.upper()}": value for name, value in variables.items()}
-    return load({"STEPDOWN_HOME": str(home), **environ})
+    return load({"STEPDOWN_HOME": str(home), "STEPDOWN_CONFIG": str(config), **environ})
 
 
 def test_without_a_file_or_variables_the_defaults_hold(tmp_path):
@@ -33,6 +34,12 @@ def test_the_home_folder_is_below_the_working_folder_by_default():
 def test_the_file_is_read(home):
     settings = loaded(home, '[scorer]\nworkers = 5\nregion = "eu-west-1"\n')
     assert (settings.workers, settings.region) == (5, "eu-west-1")
+
+
+def test_the_file_is_looked_for_in_the_current_folder(home, monkeypatch):
+    (home / "stepdown.toml").write_text("[scorer]\nworkers = 7\n")
+    monkeypatch.chdir(home)
+    assert load({}).workers == 7
 
 
 def test_tables_of_others_in_the_file_are_left_alone(home):
@@ -123,4 +130,4 @@ def test_a_wrong_file_is_named_in_one_sentence(home, text, sentence):
 def test_a_file_that_is_no_text_is_refused(home):
     (home / "stepdown.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        load({"STEPDOWN_HOME": str(home)})
+        load({"STEPDOWN_CONFIG": str(home / "stepdown.toml")})

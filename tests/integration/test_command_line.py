@@ -1,0 +1,130 @@
+"""The command line as people and machines use it."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+
+def processes_with(home):
+    """Processes whose command line or environment names a home folder."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            said = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(home).encode() in said:
+            found.append(folder.name)
+    return found
+
+
+def test_up_again_is_quick_and_harmless(service, stepdown):
+    before = service.world.status()
+    again = stepdown("up", "--json", home=service.home, port_base=service.port)
+    assert again.returncode == 0, again.stderr
+    said = json.loads(again.stdout)
+    assert said["already_running"] is True
+    assert {sample["rung"] for sample in said["samples"]} == {"full"}
+    after = service.world.status()
+    assert [one.pid for one in before.processes] == [one.pid for one in after.processes]
+
+
+def test_up_on_a_busy_port_is_one_sentence_that_names_the_port(service, trained, stepdown):
+    refused = stepdown("up", home=trained, port_base=service.port)
+    assert refused.returncode == 2
+    assert str(service.port) in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert refused.stderr.strip().count("\n") <= 1
+
+
+def test_down_leaves_nothing_running(fresh_service, stepdown):
+    assert processes_with(fresh_service.home)
+    done = stepdown("down", home=fresh_service.home)
+    assert done.returncode == 0
+    assert processes_with(fresh_service.home) == []
+    again = stepdown("down", home=fresh_service.home)
+    assert again.returncode == 0
+
+
+def test_status_tells_machines_which_rungs_can_be_served(service, stepdown):
+    done = stepdown("status", "--json", home=service.home)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    rungs = said["regions"][service.region]["rungs"]
+    assert list(rungs) == ["full", "batch", "rules", "tier_default"]
+    assert all(rung["available"] for rung in rungs.values())
+
+
+def test_decide_posts_a_sample(service, stepdown):
+    done = stepdown("decide", "3", "--json", "--api", service.api, home=service.home)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["rung"] == "full"
+    assert answer["model"]["provenance"] == "simulated"
+
+
+def test_decide_for_people_shows_no_token(service, stepdown):
+    done = stepdown("decide", "1", "--api", service.api, home=service.home)
+    assert re.search(r"action\s+(approve|step_up|decline)", done.stdout)
+    assert "v1." not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("decide", "99"), "there are sample attempts 1 to"),
+        (("decide", "nowhere.json"), "nowhere.json cannot be read"),
+        (("decide", "1", "--api", "http://127.0.0.1:9"), "no service answers"),
+        (("decide", "1", "--api", "nonsense"), "is not the address of a service"),
+        (("train", "--data", "nowhere"), "nowhere holds no finished simulation"),
+        (("evaluate", "--data", "nowhere"), "nowhere holds no finished simulation"),
+        (("drill", "run", "nonsense"), "there is no drill 'nonsense'"),
+        (("drill", "run", "descent"), "'stepdown up' starts it"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(words, sentence, trained, stepdown):
+    done = stepdown(*words, home=trained)
+    assert done.returncode == 2, done.stdout
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().count("\n") == 0
+
+
+def test_a_simulation_is_never_written_over_another_by_accident(tmp_path, stepdown):
+    words = ("simulate", "--attempts", "2000", "--days", "3", "--out", str(tmp_path / "data"))
+    first = stepdown(*words, "--json", home=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout)["attempts"] > 1_000
+    assert stepdown(*words, home=tmp_path).returncode == 2
+    assert stepdown(*words, "--overwrite", home=tmp_path).returncode == 0
+
+
+def test_evaluate_tells_the_metrics_of_every_rung(trained, stepdown):
+    done = stepdown("evaluate", "--json", home=trained)
+    assert done.returncode == 0, done.stderr
+    rungs = json.loads(done.stdout)["rungs"]
+    assert list(rungs) == ["full", "batch", "rules", "tier_default"]
+    precision = {rung: of["average_precision"] for rung, of in rungs.items()}
+    assert 0.4 <= precision["full"] <= 0.75
+    assert precision["full"] > precision["batch"] > precision["rules"] > precision["tier_default"]
+
+
+@pytest.mark.parametrize(
+    "command", ["up", "down", "status", "decide", "simulate", "train", "evaluate", "drill"]
+)
+def test_every_command_has_help(command, stepdown):
+    done = stepdown(command, "--help", home=Path("/nonexistent"))
+    assert done.returncode == 0
+    assert len(done.stdout) > 100
+
+
+def test_make_help_lists_the_targets():
+    done = subprocess.run(
+        ["make", "-s", "help"], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert {"up", "down", "check", "test"} <= {line.split()[0] for line in done.stdout.splitlines()}
