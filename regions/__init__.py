@@ -1,0 +1,1 @@
+"""Regions: the topology, and the world of one machine that runs them."""

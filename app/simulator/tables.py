@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from app.simulator.arrays import Bools, Ints
 from app.simulator.attempts import Attempts
@@ -160,4 +161,4 @@ def _words(table: Sequence[str], rows: Ints, known: Bools | None = None) -> pa.A
 
 def _known(values: pa.Array, known: Bools) -> pa.Array:
     """The values, null where not known."""
-    return pa.compute.if_else(pa.array(known), values, None)
+    return pc.if_else(pa.array(known), values, None)

@@ -43,8 +43,8 @@ MONTH = Ring(window_ms=30 * DAY_MS, buckets=30)
 PRIOR_RATE = 0.004
 PRIOR_ATTEMPTS = 100.0
 
-HOT_LABELS = 3
-HOT_RATE = 0.02
+HOT_LABELS = 4
+HOT_RATE = 0.05
 
 Float32s = npt.NDArray[np.float32]
 Objects = npt.NDArray[np.object_]
