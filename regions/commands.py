@@ -199,7 +199,7 @@ def _places(region: str, settings: WorldSettings, now: WorldStatus) -> dict[str,
         "region": region,
         "api": api,
         "docs": f"{api}/docs",
-        "operations": f"http://127.0.0.1:{now.port(f'{region}/operations')}/",
+        "operations": f"http://127.0.0.1:{now.port(f'{region}/operations')}/readyz",
         "logs": str(Home(settings.home).log(region, "scorer").parent),
     }
 

@@ -81,6 +81,7 @@ class Front:
         clock: Clock,
         lag: LoopLag,
         deadline_ms: int,
+        body_wait_s: float = BODY_WAIT_S,
     ) -> None:
         """Make the front.
 
@@ -92,6 +93,7 @@ class Front:
             clock: monotonic.
             lag: estimate of the wait before a request is looked at.
             deadline_ms: what a decision has when the caller asks for nothing less.
+            body_wait_s: longest wait for a body that comes in pieces.
         """
         self._behind = behind
         self._decider = decider
@@ -100,6 +102,7 @@ class Front:
         self._clock = clock
         self._lag = lag
         self._deadline_ms = deadline_ms
+        self._body_wait_s = body_wait_s
         self._encode = msgspec.json.Encoder().encode
 
     async def __call__(self, scope: Scope_, receive: Receive, send: Send) -> None:
@@ -132,7 +135,7 @@ class Front:
         )
         retry = read_retry(headers.get(b"x-attempt-retry"))
         _check_media_type(headers)
-        attempt, canonical = read_attempt(await _body(headers, receive))
+        attempt, canonical = read_attempt(await _body(headers, receive, self._body_wait_s))
         return await self._decider().decide(
             attempt,
             canonical,
@@ -166,16 +169,15 @@ def _check_media_type(headers: dict[bytes, bytes]) -> None:
         raise UnsupportedMediaType("Compressed bodies are not read.")
 
 
-async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
+async def _body(headers: dict[bytes, bytes], receive: Receive, wait_s: float) -> bytes:
     length = headers.get(b"content-length")
-    if (
-        length is not None and int(length) > BODY_BYTES_MAX
-    ):  # the server checked that it is a number
+    # That it is a number is something the server has checked.
+    if length is not None and int(length) > BODY_BYTES_MAX:
         raise TooLarge(f"The body may have {BODY_BYTES_MAX} bytes.")
     message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body"):
-        body = await _rest(body, receive)
+        body = await _rest(body, receive, wait_s)
     elif message["type"] == "http.disconnect":
         raise ClientGone
     if len(body) > BODY_BYTES_MAX:
@@ -183,10 +185,10 @@ async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
     return body
 
 
-async def _rest(body: bytes, receive: Receive) -> bytes:
+async def _rest(body: bytes, receive: Receive, wait_s: float) -> bytes:
     """A body that comes in pieces."""
     try:
-        async with asyncio.timeout(BODY_WAIT_S):
+        async with asyncio.timeout(wait_s):
             more = True
             while more and len(body) <= BODY_BYTES_MAX:
                 message = await receive()
@@ -195,7 +197,7 @@ async def _rest(body: bytes, receive: Receive) -> bytes:
                 body += message.get("body", b"")
                 more = message.get("more_body", False)
     except TimeoutError:
-        raise Malformed(f"The body did not come within {BODY_WAIT_S:.0f} s.") from None
+        raise Malformed(f"The body did not come within {wait_s:g} s.") from None
     return body
 
 
