@@ -1,6 +1,6 @@
 """The pipeline of one decision, on one page.
 
-    candidate -> ladder -> policy -> record -> answer
+    candidate -> ladder, and beside it the claim on the attempt id -> policy -> record -> answer
 
 Nothing here retries, waits for another region or can refuse to answer: what fails is the
 ladder's business, and the ladder ends on a rung that cannot fail.
@@ -8,22 +8,24 @@ ladder's business, and the ladder ends on a rung that cannot fail.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.api.auth import Caller
+from app.api.problem import Conflict
 from app.api.wire import Attempt, Decision
 from app.candidate import Candidate, entity_ids
 from app.features.snapshot import Directory, MerchantEntry
 from app.features.spec import Entity
-from app.ids import DecisionIds
 from app.money import Rates
 from app.policy import Policy, Thresholds
+from app.record.claims import Claim, Claims, ClaimState
 from app.record.made import Made, Versions
 from app.record.reasons import MODEL_RISK
 from app.record.recorder import Recorder
-from app.record.token import TokenSigner
+from app.record.token import TokenSigner, body_hash
 from app.rule_inputs import liability_shift, rule_inputs
 from app.telemetry import Telemetry
 from fallback.brake import BrakeKind, VelocityBrake
@@ -35,6 +37,9 @@ from fallback.rung import Action
 __all__ = ["Decider", "InForce"]
 
 log = logging.getLogger(__name__)
+
+# The claim travels with the counters; where those were not read it may need a moment more.
+CLAIM_MS_MAX, KEEP_MS = 30.0, 5.0
 
 _BRAKED = {
     Entity.CARD: BrakeKind.CARD,
@@ -63,7 +68,7 @@ class Decider:
         ladder: Ladder[Candidate],
         in_force: InForce,
         brake: VelocityBrake,
-        ids: DecisionIds,
+        claims: Claims,
         recorder: Recorder,
         signer: TokenSigner,
         telemetry: Telemetry,
@@ -73,7 +78,7 @@ class Decider:
         self._ladder = ladder
         self._in_force = in_force
         self._brake = brake
-        self._ids = ids
+        self._claims = claims
         self._recorder = recorder
         self._signer = signer
         self._telemetry = telemetry
@@ -98,9 +103,16 @@ class Decider:
             deadline: when the answer must be there.
             deadline_ms: the deadline's whole length, for the record.
             retry: how often the caller tried before.
+
+        Raises:
+            Conflict: the attempt id was used before, for another body.
         """
         candidate = self.candidate(attempt, caller.tenant, retry)
+        identity = body_hash(canonical)
+        claiming = self._claims.claim(caller.tenant, attempt.attempt_id, identity)
         descent = await self._ladder.assess(candidate, deadline)
+        if (before := await self._decided_before(claiming, deadline)) is not None:
+            return before
         try:
             action, thresholds = self._act(candidate, descent)
             reasons = self._reasons(candidate, descent, action)
@@ -120,7 +132,7 @@ class Decider:
             deadline_ms=deadline_ms,
         )
         answer = made.answer(
-            decision_id=self._ids.new(candidate.received_ms),
+            decision_id=self._recorder.new_id(candidate.received_ms),
             region=self._region,
             took_ms=deadline.elapsed_ms(),
             signer=self._signer,
@@ -129,6 +141,7 @@ class Decider:
             self._recorder.write(made.record(answer))
         except Exception as error:  # noqa: BLE001 - see `_bug`
             self._bug("record", error)
+        self._claims.settle(caller.tenant, identity, answer)
         return answer
 
     def candidate(self, attempt: Attempt, tenant: str, retry: int = 0) -> Candidate:
@@ -148,6 +161,19 @@ class Decider:
             },
             retry=retry,
         )
+
+    async def _decided_before(
+        self, claiming: asyncio.Future[Claim], deadline: Deadline
+    ) -> Decision | None:
+        """The answer to an earlier sending of the same attempt."""
+        if not claiming.done():
+            await asyncio.wait([claiming], timeout=deadline.share(CLAIM_MS_MAX, KEEP_MS) / 1_000)
+        claim = claiming.result() if claiming.done() else Claim(ClaimState.UNKNOWN)
+        if claim.state is not ClaimState.NEW:
+            self._telemetry.count("claims", claim.state)
+        if claim.state is ClaimState.OTHER_BODY:
+            raise Conflict("This attempt_id was sent before with another body.")
+        return claim.decision
 
     def _merchant(self, tenant: str, merchant_id: str) -> MerchantEntry | None:
         """The directory's entry; a directory that cannot be read is as good as none."""

@@ -9,7 +9,7 @@ _host = f"[{_settings.api_host}]" if ":" in _settings.api_host else _settings.ap
 
 bind = f"{_host}:{_settings.api_port}"
 workers = _settings.workers
-worker_class = "uvicorn_worker.UvicornWorker"
+worker_class = "app.server.Worker"
 # A load balancer keeps connections for 60 s; the side that closes first resets the other.
 keepalive = 75
 # A worker that does not come back within this is hung, and recycled.

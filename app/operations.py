@@ -41,6 +41,7 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     "breaker_changes": (("breaker", "to"), "Breaker transitions."),
     "requests_refused": (("status",), "Requests answered with a problem document."),
     "bugs": (("where",), "Exceptions that nobody expected; each one deserves a page."),
+    "claims": (("state",), "Attempt ids that were not simply new."),
     "journal_records": ((), "Decisions recorded in the journal."),
     "journal_missing": ((), "Decisions answered without a record."),
     "pushes_dropped": ((), "Telemetry datagrams that could not be sent."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -18,16 +19,17 @@ from app.api.hot import Front, LoopLag
 from app.api.routes import create_routes
 from app.candidate import Candidate
 from app.decide import Decider, InForce
-from app.features.online import OnlineStore, Source, client
+from app.features.online import OnlineStore, Source
+from app.features.shard import ShardClient, client
 from app.features.snapshot import Directory, Snapshot, load_directory, load_snapshot
 from app.features.vector import BatchFeatures, FullFeatures, Row
-from app.ids import DecisionIds
 from app.models.artifact import Artifact, load_artifact
 from app.models.scorer import ModelScorer
 from app.money import DEFAULT_RATES, Rates, load_rates
 from app.policy import DEFAULT_POLICY, Policy, load_policy
 from app.publish import Published
 from app.readiness import Holdings, Probes
+from app.record.claims import Claims
 from app.record.journal import Journal, open_journal
 from app.record.recorder import Recorder
 from app.record.token import TokenSigner, token_secret
@@ -51,6 +53,8 @@ __all__ = ["Scorer"]
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 HOUR_MS = 3_600_000
 PUSH_S = 1.0
 
@@ -73,7 +77,7 @@ class Scorer:
             )
             for rung in (RungName.FULL, RungName.BATCH)
         }
-        self._recorder = Recorder(self._open_journal, clock=self._clock)
+        self._recorder = Recorder(self._open_journal, region=self._region, clock=self._clock)
         self.holdings = self._make_holdings()
         self.decider = self._make_decider()
         self._lag = LoopLag(self._clock)
@@ -133,7 +137,10 @@ class Scorer:
             Source(
                 address.region,
                 [
-                    client(shard, password=password, timeout_ms=settings.source_timeout_ms)
+                    ShardClient(
+                        client(shard, password=password, timeout_ms=settings.source_timeout_ms),
+                        region=address.region,
+                    )
                     for shard in address.shards
                 ],
                 breaker=self._breaker(
@@ -143,6 +150,11 @@ class Scorer:
             )
             for address in settings.source_addresses()
         ]
+
+    def _own_source(self) -> Source | None:
+        """The store that this region writes; attempt records go there alone."""
+        own = (source for source in self._sources if source.region == self._settings.region)
+        return next(own, None)
 
     def _make_holdings(self) -> Holdings:
         return Holdings(
@@ -171,7 +183,6 @@ class Scorer:
         )
 
     def _make_decider(self) -> Decider:
-        writer = self._recorder.writer
         return Decider(
             region=self._settings.region,
             ladder=self._make_ladder(),
@@ -182,7 +193,7 @@ class Scorer:
                 directory=lambda: self._directory.value,
             ),
             brake=VelocityBrake(clock=self._clock),
-            ids=DecisionIds(region=self._region, writer=0xFFFF if writer is None else writer),
+            claims=Claims(self._own_source(), ttl_s=self._settings.attempt_ttl_s),
             recorder=self._recorder,
             signer=TokenSigner(token_secret(self._settings.home / "secrets" / "token")),
             telemetry=self.telemetry,
@@ -241,14 +252,22 @@ class Scorer:
         """Follow what is published; the disk work is not for the loop's thread."""
         while True:
             await asyncio.sleep(self._settings.poll_s)
-            await asyncio.to_thread(self.holdings.refresh)
+            try:
+                await asyncio.to_thread(self.holdings.refresh)
+            except Exception:
+                log.exception("what is published could not be looked at")
+                self.telemetry.count("bugs", "refresh")
 
     async def _push(self) -> None:
         pusher = Pusher(self._settings.api_host, self._settings.operations_port, self.telemetry)
         with contextlib.closing(pusher):
             while True:
-                self._count_records()
-                pusher.send(self.holdings.gauges)
+                try:
+                    self._count_records()
+                    pusher.send(self.holdings.gauges)
+                except Exception:
+                    log.exception("telemetry could not be pushed")
+                    self.telemetry.count("bugs", "push")
                 await asyncio.sleep(PUSH_S)
 
     def _count_records(self) -> None:

@@ -5,6 +5,7 @@ RequestProblem
 ├── Forbidden              403  the key lacks the scope
 ├── NotFound               404
 ├── MethodNotAllowed       405
+├── Conflict               409  the attempt id was used for another body
 ├── TooLarge               413
 ├── UnsupportedMediaType   415
 ├── Malformed              400  not JSON, not UTF-8, a key twice, a bad header
@@ -21,6 +22,7 @@ from app.api.wire import FieldProblem, Problem
 
 __all__ = [
     "PROBLEM_JSON",
+    "Conflict",
     "Forbidden",
     "Invalid",
     "Malformed",
@@ -122,6 +124,14 @@ class MethodNotAllowed(RequestProblem):
         super().__init__(
             f"This resource answers {allowed} only.", headers=[(b"allow", allowed.encode())]
         )
+
+
+class Conflict(RequestProblem):
+    """The id was used before, for something else."""
+
+    status = 409
+    slug = "conflict"
+    title = "Id used for another body"
 
 
 class TooLarge(RequestProblem):

@@ -8,21 +8,18 @@ totals add, bitmaps OR. Every source stands behind a breaker of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
-import redis.asyncio
-import redis.exceptions
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from app.coalesce import Coalescer
 from app.features.applier import APPLIED_KEY, Applied, shard_of
 from app.features.packed import Unreadable, key, layout_of
 from app.features.rings import Float64s
+from app.features.shard import Command, ShardClient
 from app.features.spec import (
     STREAMING,
     STREAMING_ENTITIES,
@@ -31,23 +28,18 @@ from app.features.spec import (
     InputState,
     horizon_ms,
 )
-from app.settings import Shard
 from fallback.breaker import Breaker
 from fallback.deadline import Deadline
 from fallback.errors import (
-    BulkheadFull,
     DeadlineNear,
     DependencyCorrupt,
-    DependencyTimeout,
-    DependencyUnavailable,
     FeaturesStale,
     SourceUnavailable,
 )
 
-__all__ = ["OnlineStore", "Source", "Streaming", "client"]
+__all__ = ["OnlineStore", "Source", "Streaming"]
 
 BATCH_MAX = 128
-CONNECTIONS_MAX = 16
 
 T = TypeVar("T")
 Positions = dict[str, tuple[int, int]]
@@ -112,9 +104,7 @@ _COLUMNS = tuple(_Columns(entity) for entity in STREAMING_ENTITIES)
 class Source:
     """One home region's datastore, behind its breaker."""
 
-    def __init__(
-        self, region: str, shards: Sequence[redis.asyncio.Redis], *, breaker: Breaker
-    ) -> None:
+    def __init__(self, region: str, shards: Sequence[ShardClient], *, breaker: Breaker) -> None:
         self.region = region
         self.breaker = breaker
         self._shards = tuple(shards)
@@ -129,7 +119,11 @@ class Source:
         for name in names:
             by_shard[shard_of(name, len(self._shards))].append(name)
         with self.breaker.call():
-            replies = await _together(list(map(self._mget, self._shards, by_shard)))
+            waiting = [
+                shard.submit("MGET", APPLIED_KEY, *part)
+                for shard, part in zip(self._shards, by_shard, strict=True)
+            ]
+            replies: list[list[bytes | None]] = await _together(waiting)
             applied = [_applied(own, self.region) for own, *_ in replies]
         values = {
             name: value
@@ -139,21 +133,30 @@ class Source:
         }
         return _Reply(self.region, values, applied)
 
+    async def write(self, commands: Mapping[str, Command]) -> list[Any]:
+        """Send one command a key, together with what is read in the same turn.
+
+        Args:
+            commands: command by the key it is about, which says its shard.
+
+        Returns:
+            Their replies, in order.
+
+        Raises:
+            RungError: refused by the breaker, or one of them failed.
+        """
+        with self.breaker.call():
+            return await _together(
+                [
+                    self._shards[shard_of(name, len(self._shards))].submit(*command)
+                    for name, command in commands.items()
+                ]
+            )
+
     async def close(self) -> None:
         """Close the connections."""
         for shard in self._shards:
-            await shard.aclose()
-
-    async def _mget(self, shard: redis.asyncio.Redis, names: Sequence[str]) -> list[bytes | None]:
-        try:
-            reply = await shard.mget(APPLIED_KEY, *names)
-        except redis.exceptions.MaxConnectionsError as error:
-            raise BulkheadFull(str(error), dependency=self.region) from None
-        except redis.exceptions.TimeoutError as error:
-            raise DependencyTimeout(str(error), dependency=self.region) from None
-        except (redis.exceptions.RedisError, OSError) as error:
-            raise DependencyUnavailable(str(error), dependency=self.region) from None
-        return cast("list[bytes | None]", reply)
+            await shard.close()
 
 
 class OnlineStore:
@@ -201,7 +204,7 @@ class OnlineStore:
         batch = _Batch(asks)
         names = batch.names()
         # All or none: the model knows no missing source, so the first refusal ends the wait.
-        replies = await _together([source.fetch(names) for source in self.sources])
+        replies: list[_Reply] = await _together([source.fetch(names) for source in self.sources])
         as_of_ms = self._now_ms()
         applied_ms = min(own.as_of_ms for reply in replies for own in reply.applied)
         age_ms = max(as_of_ms - applied_ms, 0)
@@ -284,24 +287,9 @@ class _Batch:
         ]
 
 
-async def _together(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+async def _together(calls: Sequence[Awaitable[T]]) -> list[T]:
     """Results of all; a lone call is awaited as it is, which spares a task and a loop turn."""
     return [await calls[0]] if len(calls) == 1 else await asyncio.gather(*calls)
-
-
-def client(shard: Shard, *, password: str | None, timeout_ms: int) -> redis.asyncio.Redis:
-    """A client for the decision path: short waits, no retries, a bounded number of connections."""
-    return redis.asyncio.Redis(
-        host=shard.host,
-        port=shard.port,
-        password=password,
-        protocol=2,
-        socket_timeout=timeout_ms / 1_000,
-        socket_connect_timeout=timeout_ms / 1_000,
-        retry=Retry(NoBackoff(), 0),
-        max_connections=CONNECTIONS_MAX,
-        client_name="stepdown-scorer",
-    )
 
 
 def _applied(raw: bytes | None, region: str) -> Applied:

@@ -7,7 +7,6 @@ like any other dependency.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -73,13 +72,13 @@ class ModelScorer:
         Raises:
             DeadlineNear: too little time is left.
             ModelUnavailable: there is no model that may decide.
-            DependencyUnavailable: the model raised.
+            DependencyError: the model raised, or gave what is not a score.
         """
         if not deadline.allows(self._needed_ms):
             raise DeadlineNear("no time left to score")
         return await self._rows.submit(row)
 
-    def _score(self, rows: list[Row]) -> list[ModelScore | BaseException]:
+    def _score(self, rows: list[Row]) -> list[ModelScore]:
         artifact = self._artifact()
         if artifact is None:
             raise ModelUnavailable("there is no model that may decide")
@@ -90,11 +89,8 @@ class ModelScorer:
             try:
                 raws = model.raw(numbers, categories)
             except (CatBoostError, TypeError, ValueError) as error:
-                raise DependencyUnavailable(str(error), dependency=f"model:{self._rung}") from error
-        calibration = model.facts.calibration
-        return [
-            ModelScore(calibration.probability(float(raw)), float(raw), artifact)
-            if math.isfinite(raw)
-            else DependencyCorrupt("the score is not a number", dependency=f"model:{self._rung}")
-            for raw in raws
-        ]
+                raise DependencyUnavailable(str(error), dependency=self.breaker.name) from error
+            if not np.isfinite(raws).all():
+                raise DependencyCorrupt("a score is not a number", dependency=self.breaker.name)
+        calibrated = model.facts.calibration.probability
+        return [ModelScore(calibrated(raw), raw, artifact) for raw in raws.tolist()]

@@ -1,7 +1,8 @@
-"""Records decisions; a journal that fails never costs an answer.
+"""Names and records decisions; a journal that fails never costs an answer.
 
-While the journal takes nothing, decisions go on, every missing record is counted and shown, and
-opening it is tried again at intervals.
+While the journal takes nothing, decisions go on and every missing record is counted and shown. A
+journal that could not be opened is tried again at intervals; one that is open is kept, since a
+disk that was full takes records again once there is room.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from app.ids import DecisionIds
 from app.record.decision import DecisionRecord, encode
 from app.record.frames import Kind
 from app.record.journal import Journal, JournalUnavailable
@@ -17,6 +19,8 @@ from fallback.clock import Clock
 __all__ = ["Recorder"]
 
 RETRY_S = 5.0
+# Writer in the ids of decisions that were made while there was no journal.
+NO_WRITER = 0xFFFF
 
 log = logging.getLogger(__name__)
 
@@ -24,41 +28,40 @@ log = logging.getLogger(__name__)
 class Recorder:
     """Owns this process's journal."""
 
-    def __init__(self, open_journal: Callable[[], Journal], *, clock: Clock) -> None:
+    def __init__(self, open_journal: Callable[[], Journal], *, region: int, clock: Clock) -> None:
         """Open the journal, or go on without one.
 
         Args:
             open_journal: opens a writer slot; raises JournalUnavailable.
+            region: number of the region, part of decision ids.
             clock: paces the tries.
         """
         self.written = 0
         self.missing = 0
+        self.healthy = False
         self._open = open_journal
+        self._region = region
         self._clock = clock
         self._retry_at_s = clock.monotonic()
         self._journal: Journal | None = None
+        self._ids = DecisionIds(region=region, writer=NO_WRITER)
         self._ensure_open()
 
-    @property
-    def writer(self) -> int | None:
-        """The writer slot; None without a journal."""
-        return None if self._journal is None else self._journal.writer
-
-    @property
-    def healthy(self) -> bool:
-        """Whether the last record was taken."""
-        return self._journal is not None
+    def new_id(self, unix_ms: int) -> str:
+        """An id for a decision, which says in whose journal its record will be."""
+        self._ensure_open()
+        return self._ids.new(unix_ms)
 
     def write(self, record: DecisionRecord) -> bool:
         """Append one decision. Returns whether it is in the journal."""
-        journal = self._ensure_open()
-        if journal is not None:
+        if self._journal is not None:
             try:
-                journal.append(Kind.DECISION, encode(record))
+                self._journal.append(Kind.DECISION, encode(record))
             except JournalUnavailable as error:
-                self._lost(error)
+                self._refused(error)
             else:
                 self.written += 1
+                self.healthy = True
                 return True
         self.missing += 1
         return False
@@ -66,23 +69,25 @@ class Recorder:
     def close(self) -> None:
         """Bring everything to disk."""
         if self._journal is not None:
-            self._journal.close()
-            self._journal = None
-
-    def _ensure_open(self) -> Journal | None:
-        if self._journal is None and self._clock.monotonic() >= self._retry_at_s:
-            try:
-                self._journal = self._open()
-            except JournalUnavailable as error:
-                self._lost(error)
-        return self._journal
-
-    def _lost(self, error: JournalUnavailable) -> None:
-        log.error("decisions go on without a record: %s", error)
-        self._retry_at_s = self._clock.monotonic() + RETRY_S
-        if self._journal is not None:
             journal, self._journal = self._journal, None
             try:
                 journal.close()
             except OSError:
-                log.exception("the failed journal could not be closed")
+                log.exception("the journal could not be brought to disk")
+
+    def _ensure_open(self) -> None:
+        if self._journal is not None or self._clock.monotonic() < self._retry_at_s:
+            return
+        try:
+            self._journal = self._open()
+        except JournalUnavailable as error:
+            self._retry_at_s = self._clock.monotonic() + RETRY_S
+            self._refused(error)
+        else:
+            self._ids = DecisionIds(region=self._region, writer=self._journal.writer)
+            self.healthy = True
+
+    def _refused(self, error: JournalUnavailable) -> None:
+        if self.healthy or not self.missing:  # say it once, not for every decision
+            log.error("decisions go on without a record: %s", error)
+        self.healthy = False

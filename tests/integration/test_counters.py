@@ -14,9 +14,10 @@ import pytest
 import redis
 
 from app.features.applier import APPLIED_KEY, Applied, Applier, connect
-from app.features.online import OnlineStore, Source, client
+from app.features.online import OnlineStore, Source
 from app.features.packed import distinct_bit, key
 from app.features.rings import distinct_of_events, sum_of_events
+from app.features.shard import ShardClient, client
 from app.features.spec import (
     DAY_MS,
     STREAMING,
@@ -140,7 +141,12 @@ class Region:
     def source(self):
         return Source(
             self.name,
-            [client(server.shard, password=None, timeout_ms=TIMEOUT_MS) for server in self.servers],
+            [
+                ShardClient(
+                    client(server.shard, password=None, timeout_ms=TIMEOUT_MS), region=self.name
+                )
+                for server in self.servers
+            ],
             breaker=Breaker(self.name, POLICY, clock=CLOCK, rng=random.Random(1)),
         )
 
