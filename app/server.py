@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from app.api.problem import PROBLEM_JSON, Malformed
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker
+
+from app.api.problem import PROBLEM_JSON, Malformed
 
 __all__ = ["Worker"]
 
@@ -58,4 +59,8 @@ class BoundedProtocol(HttpToolsProtocol):
 class Worker(UvicornWorker):  # type: ignore[misc]
     """What gunicorn runs."""
 
-    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"http": BoundedProtocol, "loop": "uvloop", "lifespan": "on"}
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
+        "http": BoundedProtocol,
+        "loop": "uvloop",
+        "lifespan": "on",
+    }
