@@ -13,6 +13,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from app.api.auth import Caller
 from app.api.problem import Conflict
 from app.api.wire import Attempt, Decision
@@ -83,6 +85,8 @@ class Decider:
         self._signer = signer
         self._telemetry = telemetry
         self._now_ms = now_ms
+        self._encode = msgspec.json.Encoder().encode
+        self._decode = msgspec.json.Decoder(Decision).decode
 
     async def decide(
         self,
@@ -141,7 +145,7 @@ class Decider:
             self._recorder.write(made.record(answer))
         except Exception as error:  # noqa: BLE001 - see `_bug`
             self._bug("record", error)
-        self._claims.settle(caller.tenant, identity, answer)
+        self._claims.settle(caller.tenant, attempt.attempt_id, identity, self._encode(answer))
         return answer
 
     def candidate(self, attempt: Attempt, tenant: str, retry: int = 0) -> Candidate:
@@ -173,7 +177,12 @@ class Decider:
             self._telemetry.count("claims", claim.state)
         if claim.state is ClaimState.OTHER_BODY:
             raise Conflict("This attempt_id was sent before with another body.")
-        return claim.decision
+        if claim.answer is None:
+            return None
+        try:
+            return self._decode(claim.answer)
+        except msgspec.MsgspecError:  # of a release with another answer: decided anew
+            return None
 
     def _merchant(self, tenant: str, merchant_id: str) -> MerchantEntry | None:
         """The directory's entry; a directory that cannot be read is as good as none."""

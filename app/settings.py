@@ -63,6 +63,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             development profile, whose snapshot is of simulated days.
         attempt_ttl_s: how long a repeated attempt gets the same answer; about 1 KB an attempt in
             the datastore.
+        follow_up_ttl_s: how long a repeated outcome or label is known as one; about 200 bytes each.
         linger_ms: how long the applier gathers events before it writes.
         fsync_ms: how long an appended record may wait for its fsync.
         journal_segment_bytes: size from which a journal segment is closed.
@@ -85,6 +86,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     counters_age_max_ms: Annotated[int, Meta(ge=100)] = 30_000
     snapshot_age_max_h: Annotated[float, Meta(ge=0)] = 36.0
     attempt_ttl_s: Annotated[int, Meta(ge=1, le=86_400)] = 900
+    follow_up_ttl_s: Annotated[int, Meta(ge=1)] = 7 * 86_400
     linger_ms: Annotated[int, Meta(ge=0, le=1_000)] = 15
     fsync_ms: Annotated[int, Meta(ge=0, le=1_000)] = 10
     journal_segment_bytes: Annotated[int, Meta(ge=4_096)] = 16 * 2**20

@@ -30,6 +30,8 @@ from app.policy import DEFAULT_POLICY, Policy, load_policy
 from app.publish import Published
 from app.readiness import Holdings, Probes
 from app.record.claims import Claims
+from app.record.frames import Kind
+from app.record.intake import Intake
 from app.record.journal import Journal, open_journal
 from app.record.recorder import Recorder
 from app.record.token import TokenSigner, token_secret
@@ -88,6 +90,7 @@ class Scorer:
         routes = create_routes(
             keys=self._keys_in_force,
             gauges=self.holdings.gauges,
+            intake=self._make_intake(),
             journal=self._settings.journal,
             region=self._region,
             lifespan=self._lifespan,
@@ -193,10 +196,25 @@ class Scorer:
                 directory=lambda: self._directory.value,
             ),
             brake=VelocityBrake(clock=self._clock),
-            claims=Claims(self._own_source(), ttl_s=self._settings.attempt_ttl_s),
+            claims=Claims(self._own_source(), of="attempt", ttl_s=self._settings.attempt_ttl_s),
             recorder=self._recorder,
             signer=TokenSigner(token_secret(self._settings.home / "secrets" / "token")),
             telemetry=self.telemetry,
+            now_ms=now_ms,
+        )
+
+    def _make_intake(self) -> Intake:
+        topology = load_topology()
+        return Intake(
+            recorder=self._recorder,
+            claims={
+                kind: Claims(
+                    self._own_source(), of=kind.name.lower(), ttl_s=self._settings.follow_up_ttl_s
+                )
+                for kind in (Kind.OUTCOME, Kind.LABEL)
+            },
+            regions={region.number: name for name, region in topology.regions.items()},
+            region=self._region,
             now_ms=now_ms,
         )
 

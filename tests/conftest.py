@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# Its plugin imports it when all tests are over; CPython 3.11 may then trip over a finalizer that
+# runs while the parser does, and the whole run would end as an error.
+import hypothesis  # noqa: F401
 import pytest
 import redis
 from redis.backoff import NoBackoff

@@ -5,13 +5,14 @@ The page is plain HTML that we render: a payments API loads no script from someb
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import msgspec
 
 from app.api.problem import RequestProblem
-from app.api.wire import Attempt, Decision, Problem
+from app.api.wire import Accepted, Attempt, Decision, Label, Outcome, Problem
 
 __all__ = ["openapi", "page"]
 
@@ -26,12 +27,53 @@ padding:.3rem .6rem;border-bottom:1px solid #dde2ea;vertical-align:top}
 color:#dfe5ee} code{background:#232a35} td,th{border-color:#2c3542}}
 """
 
-_SUMMARIES = {
-    ("post", "/v1/decisions"): "Decide one payment attempt.",
-    ("get", "/v1/decisions/{decision_id}"): "The record of a decision (scope read).",
-    ("get", "/livez"): "Whether the process is alive.",
-    ("get", "/readyz"): "Which rungs can be served, and why not the others.",
-}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Operation:
+    """One operation: what it does, what it takes, what it gives."""
+
+    verb: str
+    path: str
+    summary: str
+    takes: str | None = None
+    gives: str | None = None
+    status: int = 200
+
+
+_OPERATIONS = (
+    _Operation(
+        verb="post",
+        path="/v1/decisions",
+        summary="Decide one payment attempt (scope decide).",
+        takes="Attempt",
+        gives="Decision",
+    ),
+    _Operation(
+        verb="get",
+        path="/v1/decisions/{decision_id}",
+        summary="The record of a decision (scope read).",
+    ),
+    _Operation(
+        verb="post",
+        path="/v1/outcomes",
+        summary="Report what became of an attempt (scope outcome).",
+        takes="Outcome",
+        gives="Accepted",
+        status=202,
+    ),
+    _Operation(
+        verb="post",
+        path="/v1/labels",
+        summary="Report what an attempt turned out to be (scope label).",
+        takes="Label",
+        gives="Accepted",
+        status=202,
+    ),
+    _Operation(verb="get", path="/livez", summary="Whether the process is alive."),
+    _Operation(
+        verb="get", path="/readyz", summary="Which rungs can be served, and why not the others."
+    ),
+)
 
 _HEADERS = (
     ("X-Api-Key", "string", True, "your API key"),
@@ -43,12 +85,12 @@ _HEADERS = (
 
 def openapi() -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
-    (_, _, _), components = msgspec.json.schema_components(
-        (Attempt, Decision, Problem), ref_template=_REF
+    _, components = msgspec.json.schema_components(
+        (Attempt, Decision, Outcome, Label, Accepted, Problem), ref_template=_REF
     )
     paths: dict[str, dict[str, Any]] = {}
-    for (verb, path), summary in _SUMMARIES.items():
-        paths.setdefault(path, {})[verb] = _operation(verb, path, summary)
+    for operation in _OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.verb] = _described(operation)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Stepdown", "version": "1", "summary": "Checkout risk decisions."},
@@ -62,18 +104,24 @@ def openapi() -> dict[str, Any]:
     }
 
 
-def _operation(verb: str, path: str, summary: str) -> dict[str, Any]:
-    operation: dict[str, Any] = {"summary": summary, "responses": {"200": {"description": "OK"}}}
-    if path.startswith("/v1/"):
-        operation["security"] = [{"key": []}]
-        operation["responses"]["default"] = {
+def _described(operation: _Operation) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": "OK"}
+    if operation.gives is not None:
+        answer["content"] = _json(operation.gives)
+    described: dict[str, Any] = {
+        "summary": operation.summary,
+        "responses": {str(operation.status): answer},
+    }
+    if operation.path.startswith("/v1/"):
+        described["security"] = [{"key": []}]
+        described["responses"]["default"] = {
             "description": "A problem",
             "content": {"application/problem+json": {"schema": _schema("Problem")}},
         }
-    if verb == "post":
-        operation["requestBody"] = {"required": True, "content": _json("Attempt")}
-        operation["responses"]["200"]["content"] = _json("Decision")
-        operation["parameters"] = [
+    if operation.takes is not None:
+        described["requestBody"] = {"required": True, "content": _json(operation.takes)}
+    if operation.takes == "Attempt":
+        described["parameters"] = [
             {
                 "name": name,
                 "in": "header",
@@ -84,11 +132,11 @@ def _operation(verb: str, path: str, summary: str) -> dict[str, Any]:
             for name, kind, required, text in _HEADERS
             if name != "X-Api-Key"
         ]
-    elif "{decision_id}" in path:
-        operation["parameters"] = [
+    elif "{decision_id}" in operation.path:
+        described["parameters"] = [
             {"name": "decision_id", "in": "path", "required": True, "schema": {"type": "string"}}
         ]
-    return operation
+    return described
 
 
 def page() -> str:

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import msgspec
 
 from app.api.auth import Keys, Scope
-from app.api.problem import (
-    PROBLEM_JSON,
-    Malformed,
-    MethodNotAllowed,
-    RequestProblem,
-    TooLarge,
-    UnsupportedMediaType,
+from app.api.problem import PROBLEM_JSON, MethodNotAllowed, RequestProblem
+from app.api.reading import read_attempt, read_deadline_ms, read_retry
+from app.api.request import (
+    BODY_WAIT_S,
+    ClientGone,
+    Receive,
+    body_of,
+    check_media_type,
+    headers_of,
 )
-from app.api.reading import BODY_BYTES_MAX, read_attempt, read_deadline_ms, read_retry
 from app.api.wire import Decision
 from app.decide import Decider
 from app.telemetry import Telemetry
@@ -32,21 +33,11 @@ from fallback.deadline import Deadline
 __all__ = ["Front", "LoopLag"]
 
 Scope_ = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope_, Receive, Send], Awaitable[None]]
 
 PATH = "/v1/decisions"
-BODY_WAIT_S = 5.0
-_READ_ONCE = frozenset(
-    (b"x-api-key", b"x-deadline-ms", b"x-attempt-retry", b"content-type", b"content-encoding")
-)
-
 log = logging.getLogger(__name__)
-
-
-class ClientGone(Exception):  # noqa: N818 - what happened
-    """The caller hung up before his body was in."""
 
 
 class LoopLag:
@@ -126,7 +117,7 @@ class Front:
     async def _decide(self, scope: Scope_, receive: Receive) -> Decision:
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
-        headers = _headers(scope["headers"])
+        headers = headers_of(scope["headers"])
         caller = self._keys().authenticate(headers.get(b"x-api-key"), Scope.DECIDE)
         asked_ms = read_deadline_ms(headers.get(b"x-deadline-ms"))
         deadline_ms = min(asked_ms or self._deadline_ms, self._deadline_ms)
@@ -134,8 +125,8 @@ class Front:
             budget_ms=deadline_ms, clock=self._clock, already_spent_ms=self._lag.ms
         )
         retry = read_retry(headers.get(b"x-attempt-retry"))
-        _check_media_type(headers)
-        attempt, canonical = read_attempt(await _body(headers, receive, self._body_wait_s))
+        check_media_type(headers)
+        attempt, canonical = read_attempt(await body_of(headers, receive, self._body_wait_s))
         return await self._decider().decide(
             attempt,
             canonical,
@@ -144,61 +135,6 @@ class Front:
             deadline_ms=deadline_ms,
             retry=retry,
         )
-
-
-def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """The headers this route reads, each allowed once."""
-    headers: dict[bytes, bytes] = {}
-    for name, value in raw:
-        if name in headers and name in _READ_ONCE:
-            raise Malformed(f"The header {name.decode('latin-1')} stands twice.")
-        headers[name] = value
-    return headers
-
-
-def _check_media_type(headers: dict[bytes, bytes]) -> None:
-    kind, _, parameters = headers.get(b"content-type", b"").partition(b";")
-    if kind.strip().lower() != b"application/json":
-        raise UnsupportedMediaType(
-            "Send application/json.", headers=[(b"accept-post", b"application/json")]
-        )
-    charset = parameters.strip().lower()
-    if charset and charset not in {b"charset=utf-8", b'charset="utf-8"'}:
-        raise UnsupportedMediaType("JSON is UTF-8; no other charset is read.")
-    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
-        raise UnsupportedMediaType("Compressed bodies are not read.")
-
-
-async def _body(headers: dict[bytes, bytes], receive: Receive, wait_s: float) -> bytes:
-    length = headers.get(b"content-length")
-    # That it is a number is something the server has checked.
-    if length is not None and int(length) > BODY_BYTES_MAX:
-        raise TooLarge(f"The body may have {BODY_BYTES_MAX} bytes.")
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body"):
-        body = await _rest(body, receive, wait_s)
-    elif message["type"] == "http.disconnect":
-        raise ClientGone
-    if len(body) > BODY_BYTES_MAX:
-        raise TooLarge(f"The body may have {BODY_BYTES_MAX} bytes.")
-    return body
-
-
-async def _rest(body: bytes, receive: Receive, wait_s: float) -> bytes:
-    """A body that comes in pieces."""
-    try:
-        async with asyncio.timeout(wait_s):
-            more = True
-            while more and len(body) <= BODY_BYTES_MAX:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                body += message.get("body", b"")
-                more = message.get("more_body", False)
-    except TimeoutError:
-        raise Malformed(f"The body did not come within {wait_s:g} s.") from None
-    return body
 
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

@@ -9,7 +9,8 @@ RequestProblem
 ├── TooLarge               413
 ├── UnsupportedMediaType   415
 ├── Malformed              400  not JSON, not UTF-8, a key twice, a bad header
-└── Invalid                422  JSON of the wrong shape; names the field
+├── Invalid                422  JSON of the wrong shape; names the field
+└── NotTaken               503  an outcome or label could not be kept; send it again
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ __all__ = [
     "Malformed",
     "MethodNotAllowed",
     "NotFound",
+    "NotTaken",
     "RequestProblem",
     "TooLarge",
     "Unauthenticated",
@@ -160,3 +162,11 @@ class Invalid(RequestProblem):
     def __init__(self, *errors: FieldProblem) -> None:
         first = errors[0]
         super().__init__(f"{first.field}: {first.problem}.", errors=errors)
+
+
+class NotTaken(RequestProblem):
+    """An outcome or label could not be kept. Decisions never get this."""
+
+    status = 503
+    slug = "not-taken"
+    title = "Not taken"

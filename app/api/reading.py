@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 from msgspec import UNSET
 
 from app.api.pan import looks_like_pan, redact
 from app.api.problem import Invalid, Malformed
-from app.api.wire import Attempt, FieldProblem, as_datetime
+from app.api.wire import Attempt, FieldProblem, Label, Outcome, as_datetime
+from app.ids import locate
 
-__all__ = ["BODY_BYTES_MAX", "read_attempt", "read_deadline_ms", "read_retry"]
+__all__ = ["read_attempt", "read_deadline_ms", "read_label", "read_outcome", "read_retry"]
 
-BODY_BYTES_MAX = 16 * 1024
+T = TypeVar("T")
 
 # Under 20 ms a caller could choose a weaker rung for himself.
 DEADLINE_MS_MIN, DEADLINE_MS_MAX = 20, 100
 
-_decoder = msgspec.json.Decoder(Attempt)
+_attempt = msgspec.json.Decoder(Attempt)
+_outcome = msgspec.json.Decoder(Outcome)
+_label = msgspec.json.Decoder(Label)
 _encoder = msgspec.json.Encoder()
 # How msgspec says where and what. A member of a mapping is `[...]` there, or a `key`.
 _PLACE = re.compile(
@@ -44,21 +47,43 @@ def read_attempt(body: bytes) -> tuple[Attempt, bytes]:
         Malformed: not JSON, not UTF-8, or a key twice in one object.
         Invalid: the wrong shape; names the field.
     """
-    try:
-        attempt = _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        _raise_invalid(str(error))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"The body is not JSON in UTF-8: {error}.") from None
-    canonical = _encoder.encode(attempt)
-    _refuse_duplicate_keys(body, canonical)
-    problems = [*_pan_problems(attempt), *_time_problems(attempt), *_number_problems(attempt)]
+    attempt, canonical = _decoded(body, _attempt)
+    problems = [
+        *_pan_problems(_identities(attempt)),
+        *_time_problems(
+            ("occurred_at", attempt.occurred_at),
+            ("customer.account_created_at", attempt.customer.account_created_at),
+        ),
+        *_number_problems(attempt),
+    ]
     if problems:
         raise Invalid(*problems)
     redacted = _redacted(attempt)
     if redacted is not attempt:
         return redacted, _encoder.encode(redacted)
     return attempt, canonical
+
+
+def read_outcome(body: bytes) -> tuple[Outcome, bytes]:
+    """Decode and check one outcome; see `read_attempt`."""
+    outcome, canonical = _decoded(body, _outcome)
+    _check_follow_up(
+        outcome,
+        identities=[("outcome_id", outcome.outcome_id), ("issuer_code", outcome.issuer_code)],
+        times=[("occurred_at", outcome.occurred_at)],
+    )
+    return outcome, canonical
+
+
+def read_label(body: bytes) -> tuple[Label, bytes]:
+    """Decode and check one label; see `read_attempt`."""
+    label, canonical = _decoded(body, _label)
+    _check_follow_up(
+        label,
+        identities=[("label_id", label.label_id), ("reason_code", label.reason_code)],
+        times=[("event_at", label.event_at), ("arrived_at", label.arrived_at)],
+    )
+    return label, canonical
 
 
 def read_deadline_ms(header: bytes | None) -> int | None:
@@ -82,6 +107,40 @@ def read_retry(header: bytes | None) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 3):
         raise Malformed("X-Attempt-Retry must be a whole number.")
     return int(text)
+
+
+def _decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[T, bytes]:
+    """What a body says, and its canonical bytes."""
+    try:
+        value = decoder.decode(body)
+    except msgspec.ValidationError as error:
+        _raise_invalid(str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"The body is not JSON in UTF-8: {error}.") from None
+    canonical = _encoder.encode(value)
+    _refuse_duplicate_keys(body, canonical)
+    return value, canonical
+
+
+def _check_follow_up(
+    event: Outcome | Label,
+    *,
+    identities: Sequence[tuple[str, object]],
+    times: Sequence[tuple[str, object]],
+) -> None:
+    problems = [
+        *_pan_problems([*identities, ("attempt_id", event.attempt_id)]),
+        *_time_problems(*times),
+    ]
+    if event.attempt_id is UNSET and event.decision_id is UNSET:
+        problems.append(FieldProblem(field="decision_id", problem="or attempt_id is required"))
+    if event.decision_id is not UNSET:
+        try:
+            locate(event.decision_id)
+        except ValueError:
+            problems.append(FieldProblem(field="decision_id", problem="is not a decision id"))
+    if problems:
+        raise Invalid(*problems)
 
 
 def _raise_invalid(message: str) -> NoReturn:
@@ -133,21 +192,18 @@ def _identities(attempt: Attempt) -> Iterator[tuple[str, object]]:
             yield "attributes", name
 
 
-def _pan_problems(attempt: Attempt) -> Iterator[FieldProblem]:
-    for field, value in _identities(attempt):
+def _pan_problems(identities: Iterable[tuple[str, object]]) -> Iterator[FieldProblem]:
+    for field, value in identities:
         if isinstance(value, str) and looks_like_pan(value):
             yield FieldProblem(field=field, problem="looks like a card number; send a token")
 
 
-def _time_problems(attempt: Attempt) -> Iterator[FieldProblem]:
-    for field, value in (
-        ("occurred_at", attempt.occurred_at),
-        ("customer.account_created_at", attempt.customer.account_created_at),
-    ):
+def _time_problems(*times: tuple[str, object]) -> Iterator[FieldProblem]:
+    for field, value in times:
         if value is UNSET:
             continue
         try:
-            as_datetime(value)
+            as_datetime(str(value))
         except ValueError:
             yield FieldProblem(field=field, problem="is not a time that exists (RFC 3339)")
 

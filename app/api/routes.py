@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import numpy as np
 from fastapi import FastAPI, Request, Response
+from msgspec import UnsetType
 from starlette.exceptions import HTTPException
 
-from app.api.auth import Keys, Scope
+from app.api.auth import Caller, Keys, Scope
 from app.api.docs import openapi, page
 from app.api.problem import (
     PROBLEM_JSON,
@@ -19,8 +20,12 @@ from app.api.problem import (
     NotFound,
     RequestProblem,
 )
+from app.api.reading import read_label, read_outcome
+from app.api.request import body_of, check_media_type, headers_of
 from app.features.spec import batch_inputs, full_inputs
 from app.record.decision import DecisionRecord
+from app.record.frames import Kind
+from app.record.intake import Intake
 from app.record.lookup import ElsewhereError, find_decision
 from app.telemetry import Gauges
 
@@ -31,6 +36,7 @@ def create_routes(
     *,
     keys: Callable[[], Keys],
     gauges: Callable[[], Gauges],
+    intake: Intake,
     journal: Path,
     region: int,
     lifespan: Any,
@@ -40,6 +46,7 @@ def create_routes(
     Args:
         keys: API keys in force.
         gauges: how things stand in this process.
+        intake: of outcomes and labels.
         journal: the region's journal folder.
         region: number of this region.
         lifespan: of the process.
@@ -51,8 +58,7 @@ def create_routes(
 
     @app.get("/v1/decisions/{decision_id}")
     def decision(decision_id: str, request: Request) -> Response:
-        presented = request.headers.get("x-api-key")
-        caller = keys().authenticate(None if presented is None else presented.encode(), Scope.READ)
+        caller = _caller(request, keys(), Scope.READ)
         try:
             record = find_decision(journal, decision_id, region=region)
         except ElsewhereError as error:
@@ -62,6 +68,8 @@ def create_routes(
         if record is None or record.tenant != caller.tenant:
             raise NotFound(f"There is no decision {decision_id!r} in this region's journals.")
         return _json(shown(record))
+
+    _add_follow_ups(app, keys, intake)
 
     @app.get("/livez")
     async def livez() -> dict[str, str]:
@@ -111,6 +119,36 @@ def shown(record: DecisionRecord) -> dict[str, Any]:
     return document
 
 
+def _add_follow_ups(app: FastAPI, keys: Callable[[], Keys], intake: Intake) -> None:
+    @app.post("/v1/outcomes")
+    async def outcome(request: Request) -> Response:
+        caller = _caller(request, keys(), Scope.OUTCOME)
+        taken, canonical = read_outcome(await _body(request))
+        accepted = await intake.take(
+            Kind.OUTCOME,
+            tenant=caller.tenant,
+            id=taken.outcome_id,
+            decision_id=_given(taken.decision_id),
+            attempt_id=_given(taken.attempt_id),
+            canonical=canonical,
+        )
+        return _json(accepted, status=202)
+
+    @app.post("/v1/labels")
+    async def label(request: Request) -> Response:
+        caller = _caller(request, keys(), Scope.LABEL)
+        taken, canonical = read_label(await _body(request))
+        accepted = await intake.take(
+            Kind.LABEL,
+            tenant=caller.tenant,
+            id=taken.label_id,
+            decision_id=_given(taken.decision_id),
+            attempt_id=_given(taken.attempt_id),
+            canonical=canonical,
+        )
+        return _json(accepted, status=202)
+
+
 def _handle_problems(app: FastAPI) -> None:
     @app.exception_handler(RequestProblem)
     async def problem(request: Request, error: RequestProblem) -> Response:
@@ -132,5 +170,22 @@ def _problem(request: Request, error: RequestProblem) -> Response:
     return response
 
 
-def _json(document: object) -> Response:
-    return Response(msgspec.json.encode(document), media_type="application/json")
+def _caller(request: Request, keys: Keys, scope: Scope) -> Caller:
+    presented = request.headers.get("x-api-key")
+    return keys.authenticate(None if presented is None else presented.encode("latin-1"), scope)
+
+
+async def _body(request: Request) -> bytes:
+    headers = headers_of(request.headers.raw)
+    check_media_type(headers)
+    return await body_of(headers, request.receive)
+
+
+def _given(value: str | UnsetType) -> str | None:
+    return None if isinstance(value, UnsetType) else value
+
+
+def _json(document: object, *, status: int = 200) -> Response:
+    return Response(
+        msgspec.json.encode(document), status_code=status, media_type="application/json"
+    )

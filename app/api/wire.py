@@ -14,10 +14,13 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 __all__ = [
     "MINOR_UNITS_MAX",
+    "Accepted",
     "Amount",
     "Attempt",
     "Decision",
+    "Label",
     "Model",
+    "Outcome",
     "Problem",
     "ReasonText",
     "ThresholdsShown",
@@ -188,6 +191,58 @@ class Attempt(Part, frozen=True, omit_defaults=True):
     basket: Basket = Basket()
     attributes: Annotated[dict[ExtraName, Extra], Meta(max_length=64)] | UnsetType = UNSET
     step_up_available: bool = True
+
+
+class Outcome(Part, frozen=True, omit_defaults=True):
+    """What became of an attempt, `POST /v1/outcomes`. Names its decision, its attempt, or both."""
+
+    outcome_id: Id
+    kind: Literal[
+        "challenge_passed",
+        "challenge_failed",
+        "challenge_abandoned",
+        "authorised",
+        "issuer_declined",
+        "captured",
+        "reversed",
+        "refunded",
+        "superseded",
+    ]
+    occurred_at: Instant
+    decision_id: Id | UnsetType = UNSET
+    attempt_id: Id | UnsetType = UNSET
+    issuer_code: Text | UnsetType = UNSET
+    amount: Amount | UnsetType = UNSET
+
+
+class Label(Part, frozen=True, omit_defaults=True):
+    """What an attempt turned out to be, `POST /v1/labels`.
+
+    A label is corrected by a further one: `withdrawn` takes back what the source said before.
+    """
+
+    label_id: Id
+    label: Literal["fraud", "not_fraud", "withdrawn"]
+    source: Literal["chargeback", "early_alert", "review", "customer"]
+    event_at: Instant
+    arrived_at: Instant | UnsetType = UNSET
+    decision_id: Id | UnsetType = UNSET
+    attempt_id: Id | UnsetType = UNSET
+    reason_code: Text | UnsetType = UNSET
+
+
+class Accepted(Struct, frozen=True, kw_only=True):
+    """The answer to an outcome or a label, 202: it is in the journal.
+
+    Attributes:
+        id: the sender's.
+        duplicate: whether it had been taken before; then nothing was added.
+        home_region: where its effect is counted: the region of the decision.
+    """
+
+    id: str
+    duplicate: bool
+    home_region: str
 
 
 class ReasonText(Struct, frozen=True, kw_only=True):

@@ -71,7 +71,7 @@ class ShardClient:
 
 def client(shard: Shard, *, password: str | None, timeout_ms: int) -> redis.asyncio.Redis:
     """A client for the decision path: short waits, no retries, a bounded number of connections."""
-    return redis.asyncio.Redis(
+    made = redis.asyncio.Redis(
         host=shard.host,
         port=shard.port,
         password=password,
@@ -82,3 +82,10 @@ def client(shard: Shard, *, password: str | None, timeout_ms: int) -> redis.asyn
         max_connections=CONNECTIONS_MAX,
         client_name="stepdown-scorer",
     )
+    # The driver turns every reply to SET into a bool, also the value that `SET ... GET` asks for.
+    made.set_response_callback("SET", _as_it_came)
+    return made
+
+
+def _as_it_came(response: Any, **options: Any) -> Any:  # noqa: ARG001 - the driver's protocol
+    return response

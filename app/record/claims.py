@@ -1,14 +1,14 @@
-"""One decision for one attempt id, however often it is sent.
+"""One effect for one id of the sender's, however often it is sent.
 
 A claim is a key of the region's own store: the hash of the body, then the answer behind it.
 
-* a new id: decide, then leave the answer with the claim;
+* a new id: do what is asked, then leave the answer with the claim;
 * the same id and body: the same answer; if there is none yet, the first try was cut off or is
-  still under way, and deciding again is right;
-* the same id, another body: a mistake of the caller's, 409.
+  still under way, and doing it again is right;
+* the same id, another body: a mistake of the sender's, 409.
 
-It travels in the same round trip as the counters. While the store is away every attempt counts
-as new: a duplicate is decided twice, and reconciled by its attempt id from history.
+A decision's claim travels in the same round trip as the counters. While the store is away every
+id counts as new: a duplicate is done twice, and reconciled by its id from history.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ import asyncio
 import enum
 from dataclasses import dataclass
 
-import msgspec
-
-from app.api.wire import Decision
 from app.coalesce import Coalescer
 from app.features.online import Source
 from fallback.errors import RungError
@@ -31,26 +28,26 @@ CLAIMS_MAX = 128
 
 
 class ClaimState(enum.StrEnum):
-    """What a claim says of an attempt."""
+    """What a claim says of an id."""
 
     NEW = "new"
     PENDING = "pending"
-    DECIDED = "decided"
+    ANSWERED = "answered"
     OTHER_BODY = "other_body"
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claim on an attempt id.
+    """A claim on an id.
 
     Attributes:
         state: what is known.
-        decision: the answer given before, where it was.
+        answer: as given before, where it was.
     """
 
     state: ClaimState
-    decision: Decision | None = None
+    answer: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,38 +59,37 @@ class _Ask:
 class Claims:
     """Claims in the region's own store."""
 
-    def __init__(self, source: Source | None, *, ttl_s: int) -> None:
+    def __init__(self, source: Source | None, *, of: str, ttl_s: int) -> None:
         """Make the claims.
 
         Args:
             source: the region's own store; None where it is not among the sources.
+            of: what the ids are of ("attempt"), part of the keys.
             ttl_s: how long an answer is kept for repeats.
         """
         self.unsettled = 0
         self._source = source
+        self._of = of
         self._ttl_s = ttl_s
-        self._decoder = msgspec.json.Decoder(Decision)
-        self._encoder = msgspec.json.Encoder()
         # As many turns of the loop as a read of counters takes, so that they meet in one pipeline.
         self._asks: Coalescer[_Ask, Claim] = Coalescer(self._claim, batch_max=CLAIMS_MAX)
         self._answers: Coalescer[tuple[str, bytes], None] = Coalescer(
             self._settle, batch_max=CLAIMS_MAX
         )
 
-    def claim(self, tenant: str, attempt_id: str, body_hash: bytes) -> asyncio.Future[Claim]:
-        """Claim an attempt id for a body; the future never fails.
+    def claim(self, tenant: str, id: str, body_hash: bytes) -> asyncio.Future[Claim]:
+        """Claim an id for a body; the future never fails.
 
         Args:
-            tenant: whose attempt.
-            attempt_id: of the caller.
+            tenant: whose id.
+            id: of the sender.
             body_hash: of the canonical request, 16 bytes.
         """
-        return self._asks.submit(_Ask(_key(tenant, attempt_id), body_hash))
+        return self._asks.submit(_Ask(self._key(tenant, id), body_hash))
 
-    def settle(self, tenant: str, body_hash: bytes, decision: Decision) -> None:
+    def settle(self, tenant: str, id: str, body_hash: bytes, answer: bytes) -> None:
         """Leave the answer with its claim; nobody waits for it."""
-        value = body_hash + self._encoder.encode(decision)
-        self._answers.submit((_key(tenant, decision.attempt_id), value))
+        self._answers.submit((self._key(tenant, id), body_hash + answer))
 
     async def _claim(self, asks: list[_Ask]) -> list[Claim]:
         unknown = Claim(ClaimState.UNKNOWN)
@@ -115,6 +111,9 @@ class Claims:
             for ask in asks
         ]
 
+    def _key(self, tenant: str, id: str) -> str:
+        return f"{tenant}:{self._of}:{id}"
+
     def _read(self, ask: _Ask, stored: bytes | None) -> Claim:
         if stored is None:
             return Claim(ClaimState.NEW)
@@ -122,10 +121,7 @@ class Claims:
             return Claim(ClaimState.OTHER_BODY)
         if len(stored) == HASH_BYTES:
             return Claim(ClaimState.PENDING)
-        try:
-            return Claim(ClaimState.DECIDED, self._decoder.decode(stored[HASH_BYTES:]))
-        except msgspec.MsgspecError:  # of a release with another answer
-            return Claim(ClaimState.PENDING)
+        return Claim(ClaimState.ANSWERED, stored[HASH_BYTES:])
 
     async def _settle(self, answers: list[tuple[str, bytes]]) -> list[None]:
         if self._source is not None:
@@ -135,7 +131,3 @@ class Claims:
             except RungError:
                 self.unsettled += len(answers)
         return [None] * len(answers)
-
-
-def _key(tenant: str, attempt_id: str) -> str:
-    return f"{tenant}:attempt:{attempt_id}"

@@ -8,6 +8,7 @@ disk that was full takes records again once there is room.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 
 from app.ids import DecisionIds
@@ -54,20 +55,27 @@ class Recorder:
 
     def write(self, record: DecisionRecord) -> bool:
         """Append one decision. Returns whether it is in the journal."""
+        taken = self.append(Kind.DECISION, encode(record))
+        self.written += taken
+        self.missing += not taken
+        return taken
+
+    def append(self, kind: Kind, payload: bytes) -> bool:
+        """Append any record. Returns whether it is in the journal."""
+        self._ensure_open()
         if self._journal is not None:
             try:
-                self._journal.append(Kind.DECISION, encode(record))
+                self._journal.append(kind, payload)
             except JournalUnavailable as error:
                 self._refused(error)
             else:
-                self.written += 1
                 self.healthy = True
                 return True
-        self.missing += 1
         return False
 
     def close(self) -> None:
-        """Bring everything to disk."""
+        """Bring everything to disk, for good."""
+        self._retry_at_s = math.inf
         if self._journal is not None:
             journal, self._journal = self._journal, None
             try:

@@ -10,7 +10,7 @@ import pytest
 
 from app.api.auth import Caller, Scope
 from app.api.problem import Conflict
-from app.api.wire import Attempt
+from app.api.wire import Attempt, Decision
 from app.decide import Decider, InForce
 from app.features.snapshot import MerchantEntry
 from app.features.spec import Entity
@@ -101,8 +101,8 @@ class ScriptedClaims:
             future.set_result(self.says)
         return future
 
-    def settle(self, tenant, body_hash, decision):
-        self.settled.append((tenant, body_hash, decision))
+    def settle(self, tenant, id, body_hash, answer):
+        self.settled.append((tenant, id, body_hash, answer))
 
 
 class Pipeline:
@@ -382,18 +382,22 @@ async def test_actions_on_the_wire_are_those_of_the_ladder(pipeline):
 
 async def test_the_answer_is_left_with_the_claim_for_a_repeat(pipeline):
     answer = await pipeline.decide()
-    ((tenant, identity, kept),) = pipeline.claims.settled
-    assert kept == answer
-    assert len(identity) == 16
-    assert tenant
+    ((tenant, id, identity, kept),) = pipeline.claims.settled
+    assert (tenant, id, len(identity)) == ("acme", "a1", 16)
+    assert msgspec.json.decode(kept, type=Decision) == answer
 
 
 async def test_a_repeat_gets_the_answer_given_before_and_is_not_recorded_again(pipeline):
     first = await pipeline.decide()
-    pipeline.claims.says = Claim(ClaimState.DECIDED, first)
-    assert await pipeline.decide() is first
+    pipeline.claims.says = Claim(ClaimState.ANSWERED, msgspec.json.encode(first))
+    assert await pipeline.decide() == first
     assert len(pipeline.records.kept) == 1
-    assert pipeline.telemetry.counters["claims\0decided"] == 1
+    assert pipeline.telemetry.counters["claims\0answered"] == 1
+
+
+async def test_an_answer_that_this_release_cannot_read_is_decided_anew(pipeline):
+    pipeline.claims.says = Claim(ClaimState.ANSWERED, b"{}")
+    assert (await pipeline.decide()).rung == "full"
 
 
 async def test_the_same_id_with_another_body_is_a_conflict(pipeline):

@@ -9,7 +9,7 @@ import pytest
 
 from app.api.docs import openapi, page
 from app.api.problem import RequestProblem
-from app.api.wire import Attempt, Decision, Problem
+from app.api.wire import Accepted, Attempt, Decision, Label, Outcome, Problem
 
 # The agreed wire: fields and types; `!` marks what is required. It grows by optional fields only.
 WIRE = {
@@ -61,6 +61,17 @@ WIRE = {
         errors [FieldProblem]
     """,
     "FieldProblem": "field! string, problem! string",
+    "Outcome": """
+        outcome_id! string, decision_id string, attempt_id string, kind! (challenge_passed|
+        challenge_failed|challenge_abandoned|authorised|issuer_declined|captured|reversed|refunded|
+        superseded), occurred_at! string, issuer_code string, amount Amount
+    """,
+    "Label": """
+        label_id! string, decision_id string, attempt_id string,
+        label! (fraud|not_fraud|withdrawn), source! (chargeback|early_alert|review|customer),
+        reason_code string, event_at! string, arrived_at string
+    """,
+    "Accepted": "id! string, duplicate! boolean, home_region! string",
 }
 
 # What the agreed wire says of values beyond their type.
@@ -88,7 +99,7 @@ def alternatives(kind):
     """A type in a form that does not depend on the order of its alternatives."""
     bracketed = re.fullmatch(r"([({\[])(.*)[)}\]]", kind)
     if bracketed:
-        return bracketed[1], frozenset(bracketed[2].split("|"))
+        return bracketed[1], frozenset(map(str.strip, bracketed[2].split("|")))
     return "", frozenset(kind.split("|"))
 
 
@@ -131,7 +142,8 @@ def test_the_document_says_that_unknown_fields_are_refused(name):
 
 def test_the_document_is_what_the_structs_say():
     _, components = msgspec.json.schema_components(
-        (Attempt, Decision, Problem), ref_template="#/components/schemas/{name}"
+        (Attempt, Decision, Outcome, Label, Accepted, Problem),
+        ref_template="#/components/schemas/{name}",
     )
     assert components == SCHEMAS
 

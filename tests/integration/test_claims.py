@@ -1,0 +1,114 @@
+"""Claims in a real datastore: one effect for one id, and never a lost answer for want of a store."""
+
+import asyncio
+import random
+
+import pytest
+
+from app.features.online import OnlineStore, Source
+from app.features.shard import ShardClient, client
+from app.features.spec import Entity
+from app.record.claims import Claim, Claims, ClaimState
+from fallback.breaker import Breaker
+from fallback.clock import SystemClock
+from fallback.deadline import Deadline
+from fallback.errors import RungError
+
+CLOCK = SystemClock()
+ONE, OTHER = b"1" * 16, b"2" * 16
+NEW, PENDING = Claim(ClaimState.NEW), Claim(ClaimState.PENDING)
+
+
+@pytest.fixture
+async def source(valkey):
+    shard = ShardClient(client(valkey.shard, password=None, timeout_ms=200), region="here")
+    made = Source(
+        "here", [shard], breaker=Breaker("source:here", clock=CLOCK, rng=random.Random(1))
+    )
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def claims(source):
+    return Claims(source, of="attempt", ttl_s=60)
+
+
+async def settled(claims, *arguments):
+    claims.settle(*arguments)
+    await asyncio.sleep(0.05)
+
+
+async def test_a_new_id_is_new_once(claims):
+    assert await claims.claim("t", "a1", ONE) == NEW
+    assert await claims.claim("t", "a1", ONE) == PENDING
+
+
+async def test_a_repeat_gets_the_answer_that_was_left(claims):
+    await claims.claim("t", "a1", ONE)
+    await settled(claims, "t", "a1", ONE, b"approve")
+    assert await claims.claim("t", "a1", ONE) == Claim(ClaimState.ANSWERED, b"approve")
+
+
+async def test_the_same_id_with_another_body_is_told_apart_before_and_after_the_answer(claims):
+    await claims.claim("t", "a1", ONE)
+    assert (await claims.claim("t", "a1", OTHER)).state is ClaimState.OTHER_BODY
+    await settled(claims, "t", "a1", ONE, b"approve")
+    assert (await claims.claim("t", "a1", OTHER)).state is ClaimState.OTHER_BODY
+    assert (await claims.claim("t", "a1", ONE)).state is ClaimState.ANSWERED
+
+
+async def test_tenants_and_kinds_do_not_share_ids(claims, source):
+    await claims.claim("t", "a1", ONE)
+    assert await claims.claim("u", "a1", OTHER) == NEW
+    assert await Claims(source, of="label", ttl_s=60).claim("t", "a1", OTHER) == NEW
+
+
+async def test_of_many_at_once_exactly_one_is_new(claims):
+    states = [
+        claim.state
+        for claim in await asyncio.gather(*(claims.claim("t", "a1", ONE) for _ in range(50)))
+    ]
+    assert states.count(ClaimState.NEW) == 1
+    assert states.count(ClaimState.PENDING) == 49
+
+
+async def test_many_at_once_with_two_bodies_agree_on_whose_id_it_is(claims):
+    asked = [ONE, OTHER, ONE, OTHER]
+    found = await asyncio.gather(*(claims.claim("t", "a1", body) for body in asked))
+    assert [claim.state for claim in found] == [
+        ClaimState.NEW,
+        ClaimState.OTHER_BODY,
+        ClaimState.PENDING,
+        ClaimState.OTHER_BODY,
+    ]
+
+
+async def test_a_claim_ends(source):
+    claims = Claims(source, of="attempt", ttl_s=1)
+    assert await claims.claim("t", "a1", ONE) == NEW
+    await asyncio.sleep(1.1)
+    assert await claims.claim("t", "a1", OTHER) == NEW
+
+
+async def test_without_a_store_every_id_is_unknown_and_nothing_fails(claims, valkey):
+    valkey.kill()
+    assert (await claims.claim("t", "a1", ONE)).state is ClaimState.UNKNOWN
+    await settled(claims, "t", "a1", ONE, b"approve")
+    assert claims.unsettled == 1
+    assert (await Claims(None, of="attempt", ttl_s=1).claim("t", "a", ONE)).state is (
+        ClaimState.UNKNOWN
+    )
+
+
+async def test_a_claim_and_the_counters_of_its_attempt_are_one_round_trip(claims, source, valkey):
+    store = OnlineStore([source], now_ms=lambda: 0, age_max_ms=1_000)
+    await claims.claim("t", "first", ONE)  # the connection is there
+    before = valkey.client.info("stats")["total_reads_processed"]
+    deadline = Deadline.after(budget_ms=500, clock=CLOCK)
+    claiming = claims.claim("t", "a1", ONE)
+    with pytest.raises(RungError, match="cold"):
+        await store.read("t", {Entity.CARD: "tok_1"}, deadline)
+    assert await claiming == NEW
+    after = valkey.client.info("stats")["total_reads_processed"]
+    assert after - before == 2, "the attempt, and this test asking"
