@@ -30,7 +30,7 @@ def build() -> typer.Typer:
     return root
 
 
-_ORDER = ["regions", "app", "chaos"]
+_ORDER = ["regions", "app", "record", "chaos"]
 
 
 def main() -> None:

@@ -22,14 +22,15 @@ from app.candidate import Candidate, entity_ids
 from app.features.snapshot import Directory, MerchantEntry
 from app.features.spec import Entity
 from app.money import Rates
-from app.policy import Policy, Thresholds
+from app.policy import Policy
 from app.record.claims import Claim, Claims, ClaimState
 from app.record.made import Made, Versions
 from app.record.reasons import MODEL_RISK
 from app.record.recorder import Recorder
 from app.record.token import TokenSigner, body_hash
-from app.rule_inputs import liability_shift, rule_inputs
+from app.rule_inputs import rule_inputs
 from app.telemetry import Telemetry
+from app.verdict import act
 from fallback.brake import BrakeKind, VelocityBrake
 from fallback.deadline import Deadline
 from fallback.ladder import Descent, Ladder
@@ -58,6 +59,7 @@ class InForce:
     rates: Callable[[], Rates]
     rules: Callable[[], RuleSet | None]
     directory: Callable[[], Directory | None]
+    versions: Callable[[], Versions]
 
 
 class Decider:
@@ -118,12 +120,12 @@ class Decider:
         if (before := await self._decided_before(claiming, deadline)) is not None:
             return before
         try:
-            action, thresholds = self._act(candidate, descent)
+            action, thresholds = act(candidate, descent.assessment, self._in_force.policy())
             reasons = self._reasons(candidate, descent, action)
         except Exception as error:  # noqa: BLE001 - see `_bug`
             self._bug("policy", error)
             descent = self._ladder.last_resort(candidate)
-            action, thresholds = self._act(candidate, descent)
+            action, thresholds = act(candidate, descent.assessment, self._in_force.policy())
             reasons = self._reasons(candidate, descent, action)
         made = Made(
             candidate=candidate,
@@ -132,7 +134,7 @@ class Decider:
             action=action,
             thresholds=thresholds,
             reasons=reasons,
-            versions=self._versions(),
+            versions=self._in_force.versions(),
             deadline_ms=deadline_ms,
         )
         answer = made.answer(
@@ -195,21 +197,6 @@ class Decider:
             self._bug("directory", error)
             return None
 
-    def _act(self, candidate: Candidate, descent: Descent) -> tuple[Action, Thresholds | None]:
-        """What to do: from the score by policy, or as the lower rungs say."""
-        assessment = descent.assessment
-        if assessment.score is None:
-            assert assessment.action is not None
-            return self._possible(assessment.action, candidate), None
-        policy = self._in_force.policy()
-        return policy.decide(
-            assessment.score,
-            amount_ref=self._priced(candidate, policy),
-            tier=candidate.tier,
-            step_up_available=candidate.attempt.step_up_available,
-            liability_shift=liability_shift(candidate),
-        )
-
     def _reasons(self, candidate: Candidate, descent: Descent, action: Action) -> list[str]:
         """Codes, strongest first. A model's refusal is joined by the rules that say the same."""
         if descent.assessment.score is None:
@@ -221,28 +208,6 @@ class Decider:
             return [MODEL_RISK]
         inputs = rule_inputs(candidate, self._in_force.policy())
         return [MODEL_RISK, *rules.evaluate(inputs).reasons]
-
-    def _versions(self) -> Versions:
-        in_force = self._in_force
-        rules, directory = in_force.rules(), in_force.directory()
-        return Versions(
-            policy=in_force.policy().version,
-            rates=in_force.rates().version,
-            rules=None if rules is None else rules.version,
-            directory=None if directory is None else directory.version,
-        )
-
-    def _priced(self, candidate: Candidate, policy: Policy) -> int:
-        """The amount that policy weighs; a high one where there is no rate for the currency."""
-        if candidate.amount_ref is None:
-            return policy.tier(candidate.tier).amount_high
-        return candidate.amount_ref
-
-    def _possible(self, action: Action, candidate: Candidate) -> Action:
-        """A step-up that the checkout cannot do is a decline."""
-        if action is Action.STEP_UP and not candidate.attempt.step_up_available:
-            return Action.DECLINE
-        return action
 
     def _bug(self, where: str, error: Exception) -> None:
         """What nobody expected is logged and counted; it costs accuracy, never the answer."""

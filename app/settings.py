@@ -67,6 +67,8 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         linger_ms: how long the applier gathers events before it writes.
         fsync_ms: how long an appended record may wait for its fsync.
         journal_segment_bytes: size from which a journal segment is closed.
+        journal_bytes_max: the journals' share of the disk, for the whole region; beyond it shipped
+            segments go, oldest first, and without any that may go records are refused.
         poll_s: how often published files are looked at.
     """
 
@@ -90,6 +92,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     linger_ms: Annotated[int, Meta(ge=0, le=1_000)] = 15
     fsync_ms: Annotated[int, Meta(ge=0, le=1_000)] = 10
     journal_segment_bytes: Annotated[int, Meta(ge=4_096)] = 16 * 2**20
+    journal_bytes_max: Annotated[int, Meta(ge=2**20)] = 4 * 2**30
     poll_s: Annotated[float, Meta(gt=0, le=60)] = 0.5
 
     @property

@@ -29,16 +29,20 @@ from app.money import DEFAULT_RATES, Rates, load_rates
 from app.policy import DEFAULT_POLICY, Policy, load_policy
 from app.publish import Published
 from app.readiness import Holdings, Probes
+from app.record.archive import Archived, archiving
 from app.record.claims import Claims
 from app.record.frames import Kind
 from app.record.intake import Intake
 from app.record.journal import Journal, open_journal
+from app.record.made import Versions
 from app.record.recorder import Recorder
+from app.record.signing import ensure_signing_key
 from app.record.token import TokenSigner, token_secret
 from app.rule_inputs import rule_inputs
 from app.rulebook import load_rules
 from app.settings import ScorerSettings
 from app.telemetry import Pusher, Telemetry
+from app.verdict import standing_facts
 from app.watched import WatchedFile
 from fallback.brake import VelocityBrake
 from fallback.breaker import Breaker, BreakerPolicy
@@ -48,7 +52,7 @@ from fallback.rules import RuleSet
 from fallback.rung import RungName
 from fallback.rungs.rules import RulesRung
 from fallback.rungs.scored import ScoredRung
-from fallback.rungs.tier_default import StandingFacts, TierDefaultRung
+from fallback.rungs.tier_default import TierDefaultRung
 from regions.topology import load_topology
 
 __all__ = ["Scorer"]
@@ -79,6 +83,7 @@ class Scorer:
             )
             for rung in (RungName.FULL, RungName.BATCH)
         }
+        self._signer = ensure_signing_key(settings.home / "secrets" / "journal-key")
         self._recorder = Recorder(self._open_journal, region=self._region, clock=self._clock)
         self.holdings = self._make_holdings()
         self.decider = self._make_decider()
@@ -121,14 +126,18 @@ class Scorer:
         self._model: Published[Artifact] = Published(published / "model", load_artifact)
         self._snapshot: Published[Snapshot] = Published(published / "snapshot", load_snapshot)
         self._directory: Published[Directory] = Published(published / "merchants", load_directory)
-        self._rules: WatchedFile[RuleSet] = WatchedFile(
-            published / "rules" / "rules.yaml", load_rules, beside=("lists/*.txt",)
+        archive = self._settings.region_folder / "archive"
+        lists = ("lists/*.txt",)
+        self._rules: WatchedFile[Archived[RuleSet]] = WatchedFile(
+            published / "rules" / "rules.yaml",
+            archiving(archive / "rules", load_rules, beside=lists),
+            beside=lists,
         )
-        self._policy: WatchedFile[Policy] = _with_default(
-            published / "policy.yaml", load_policy, DEFAULT_POLICY
+        self._policy: WatchedFile[Archived[Policy]] = _with_default(
+            published / "policy.yaml", archiving(archive / "policy", load_policy), DEFAULT_POLICY
         )
-        self._rates: WatchedFile[Rates] = _with_default(
-            published / "rates.yaml", load_rates, DEFAULT_RATES
+        self._rates: WatchedFile[Archived[Rates]] = _with_default(
+            published / "rates.yaml", archiving(archive / "rates", load_rates), DEFAULT_RATES
         )
         self._keys: WatchedFile[Keys] = WatchedFile(
             home / "keys.json", load_keys, keep_when_gone=True
@@ -163,7 +172,7 @@ class Scorer:
         return Holdings(
             artifact=self.artifact,
             snapshot=self._snapshot,
-            rules=lambda: self._rules.value,
+            rules=self._rules_in_force,
             published={
                 "model": self._model,
                 "snapshot": self._snapshot,
@@ -192,8 +201,9 @@ class Scorer:
             in_force=InForce(
                 policy=self._policy_in_force,
                 rates=self._rates_in_force,
-                rules=lambda: self._rules.value,
+                rules=self._rules_in_force,
                 directory=lambda: self._directory.value,
+                versions=self._versions_in_force,
             ),
             brake=VelocityBrake(clock=self._clock),
             claims=Claims(self._own_source(), of="attempt", ttl_s=self._settings.attempt_ttl_s),
@@ -234,11 +244,11 @@ class Scorer:
             RungName.BATCH, features=batch, scorer=self._scorers[RungName.BATCH]
         )
         rules: RulesRung[Candidate] = RulesRung(
-            rules=lambda: self._rules.value,
+            rules=self._rules_in_force,
             inputs_of=lambda candidate: rule_inputs(candidate, self._policy_in_force()),
         )
         last: TierDefaultRung[Candidate] = TierDefaultRung(
-            standing=lambda: self._policy_in_force().standing, facts_of=_standing_facts
+            standing=lambda: self._policy_in_force().standing, facts_of=standing_facts
         )
         return Ladder(
             [
@@ -301,8 +311,10 @@ class Scorer:
         return open_journal(
             self._settings.journal,
             region=self._region,
+            signer=self._signer,
             fsync_ms=self._settings.fsync_ms,
             segment_bytes=self._settings.journal_segment_bytes,
+            bytes_max=self._settings.journal_bytes_max,
         )
 
     def _snapshot_age_max_ms(self) -> float:
@@ -314,11 +326,25 @@ class Scorer:
 
     def _policy_in_force(self) -> Policy:
         assert self._policy.value is not None
-        return self._policy.value
+        return self._policy.value.value
 
     def _rates_in_force(self) -> Rates:
         assert self._rates.value is not None
-        return self._rates.value
+        return self._rates.value.value
+
+    def _rules_in_force(self) -> RuleSet | None:
+        return None if self._rules.value is None else self._rules.value.value
+
+    def _versions_in_force(self) -> Versions:
+        policy, rates, rules = self._policy.value, self._rates.value, self._rules.value
+        assert policy is not None
+        assert rates is not None
+        recorded = {"policy": policy.identity, "rates": rates.identity}
+        if rules is not None:
+            recorded["rules"] = rules.identity
+        if self._directory.version is not None:
+            recorded["directory"] = self._directory.version
+        return Versions(policy=policy.value.version, rates=rates.value.version, recorded=recorded)
 
     def _keys_in_force(self) -> Keys:
         return self._keys.value or Keys(())
@@ -337,11 +363,3 @@ def _with_default(path: Path, load: Callable[[Path], T], default: Path) -> Watch
     watched: WatchedFile[T] = WatchedFile(path, load, keep_when_gone=True)
     watched.value = load(default)
     return watched
-
-
-def _standing_facts(candidate: Candidate) -> StandingFacts:
-    return StandingFacts(
-        tier=candidate.tier,
-        amount_ref=float("nan") if candidate.amount_ref is None else candidate.amount_ref,
-        step_up_available=candidate.attempt.step_up_available,
-    )

@@ -35,7 +35,9 @@ class DecisionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
         reasons: codes, strongest first.
         thresholds: (step_up, decline) as applied.
         model: name, version and provenance of the model that scored.
-        versions: of policy, rules, snapshot, directory and feature schema.
+        versions: identity of policy, rules, snapshot, directory and feature schema.
+        velocity: attempts seen by the process over the last seconds, by entity.
+        retry: how often the caller had tried before.
         raw_score: log odds as the model gave them.
         numbers: numeric inputs as scored, float32 little endian.
         categories: category inputs as scored.
@@ -66,6 +68,8 @@ class DecisionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     thresholds: tuple[float | None, float] | None = None
     model: Model | None = None
     versions: dict[str, str]
+    velocity: dict[str, int] = msgspec.field(default_factory=dict)
+    retry: int = 0
     raw_score: float | None = None
     numbers: bytes = b""
     categories: list[bytes] = msgspec.field(default_factory=list)

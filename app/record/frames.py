@@ -39,6 +39,7 @@ __all__ = [
     "Record",
     "SegmentHeader",
     "frame",
+    "payload_of",
     "records",
     "segment_name",
     "segments_of",
@@ -66,7 +67,8 @@ class Kind(enum.IntEnum):
     DECISION = 1
     OUTCOME = 2
     LABEL = 3
-    SEAL = 4
+    SEAL = 4  # closes a segment: app.record.seal
+    GAP = 5  # decisions that were answered without a record: app.record.gap
 
 
 _KINDS: dict[int, Kind] = {kind.value: kind for kind in Kind}
@@ -106,7 +108,7 @@ class SegmentHeader:
         if len(data) < _HEADER.size:
             raise BrokenChain("the segment ends within its header")
         magic, version, region, writer, epoch, first, opened, previous = _HEADER.unpack_from(data)
-        if magic != MAGIC or version != VERSION:
+        if magic != MAGIC or version != VERSION or any(data[_HEADER.size - 4 : _HEADER.size]):
             raise BrokenChain("not a journal segment of this format")
         return cls(
             region=region,
@@ -199,6 +201,11 @@ def records(
             offset + end,
         )
         at = end
+
+
+def payload_of(record: bytes) -> bytes:
+    """The payload of one whole record, unchecked."""
+    return record[_RECORD.size : -_HEAD_BYTES]
 
 
 def _stands_in(data: bytes, seq: int) -> bool:

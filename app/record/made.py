@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -30,12 +30,18 @@ _TOLD_APART = tuple(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
-    """What was in force; None where there was nothing."""
+    """What was in force.
+
+    Attributes:
+        policy: version of the policy, as answered.
+        rates: version of the rate table.
+        recorded: by what it is of, the identity of all that replay needs beside the model and
+            the snapshot; nothing for what was not there.
+    """
 
     policy: int
     rates: str
-    rules: int | None
-    directory: str | None
+    recorded: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +128,13 @@ class Made:
             if answer.thresholds is None
             else (answer.thresholds.step_up, answer.thresholds.decline),
             model=answer.model,
-            versions=self._shown_versions(),
+            versions={
+                **self.versions.recorded,
+                "features": str(FEATURE_SCHEMA),
+                **({} if row is None else {"snapshot": row.snapshot_version}),
+            },
+            velocity={entity.value: count for entity, count in candidate.velocity.items()},
+            retry=candidate.retry,
             raw_score=None if scored is None else scored.raw,
             numbers=b"" if row is None else row.numbers.tobytes(),
             categories=[] if row is None else row.categories,
@@ -145,16 +157,6 @@ class Made:
     @property
     def _streaming(self) -> Streaming | None:
         return None if self._row is None else self._row.streaming
-
-    def _shown_versions(self) -> dict[str, str]:
-        versions = {
-            "features": str(FEATURE_SCHEMA),
-            "policy": str(self.versions.policy),
-            "rules": self.versions.rules,
-            "directory": self.versions.directory,
-            "snapshot": None if self._row is None else self._row.snapshot_version,
-        }
-        return {name: str(version) for name, version in versions.items() if version is not None}
 
 
 def _merchant(candidate: Candidate) -> dict[str, str]:

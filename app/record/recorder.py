@@ -1,8 +1,9 @@
 """Names and records decisions; a journal that fails never costs an answer.
 
-While the journal takes nothing, decisions go on and every missing record is counted and shown. A
-journal that could not be opened is tried again at intervals; one that is open is kept, since a
-disk that was full takes records again once there is room.
+While the journal takes nothing, decisions go on and every missing record is counted and shown;
+once it takes records again, a gap stands in the chain before the next one. A journal that could
+not be opened is tried again at intervals; one that is open is kept, since a disk that was full
+takes records again once there is room.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from app.ids import DecisionIds
 from app.record.decision import DecisionRecord, encode
 from app.record.frames import Kind
+from app.record.gap import Gap, encode_gap
 from app.record.journal import Journal, JournalUnavailable
 from fallback.clock import Clock
 
@@ -45,6 +47,7 @@ class Recorder:
         self._clock = clock
         self._retry_at_s = clock.monotonic()
         self._journal: Journal | None = None
+        self._gap: Gap | None = None  # decisions missed since the journal last took one
         self._ids = DecisionIds(region=region, writer=NO_WRITER)
         self._ensure_open()
 
@@ -56,8 +59,11 @@ class Recorder:
     def write(self, record: DecisionRecord) -> bool:
         """Append one decision. Returns whether it is in the journal."""
         taken = self.append(Kind.DECISION, encode(record))
-        self.written += taken
-        self.missing += not taken
+        if taken:
+            self.written += 1
+        else:
+            self.missing += 1
+            self._gap = _wider(self._gap, record.received_ms)
         return taken
 
     def append(self, kind: Kind, payload: bytes) -> bool:
@@ -65,6 +71,9 @@ class Recorder:
         self._ensure_open()
         if self._journal is not None:
             try:
+                if self._gap is not None:
+                    self._journal.append(Kind.GAP, encode_gap(self._gap))
+                    self._gap = None
                 self._journal.append(kind, payload)
             except JournalUnavailable as error:
                 self._refused(error)
@@ -99,3 +108,14 @@ class Recorder:
         if self.healthy or not self.missing:  # say it once, not for every decision
             log.error("decisions go on without a record: %s", error)
         self.healthy = False
+
+
+def _wider(gap: Gap | None, at_ms: int) -> Gap:
+    """The gap with one more decision missed."""
+    if gap is None:
+        return Gap(missed=1, since_ms=at_ms, until_ms=at_ms)
+    return Gap(
+        missed=gap.missed + 1,
+        since_ms=min(gap.since_ms, at_ms),
+        until_ms=max(gap.until_ms, at_ms),
+    )

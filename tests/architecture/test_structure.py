@@ -81,6 +81,7 @@ def test_the_scorer_imports_nothing_that_trains_or_simulates():
 def test_every_package_brings_its_commands():
     assert {entry.name for entry in entry_points(group="stepdown.commands")} == {
         "app",
+        "record",
         "regions",
         "chaos",
     }

@@ -18,6 +18,7 @@ from app.ids import DecisionIds
 from app.money import DEFAULT_RATES, load_rates
 from app.policy import DEFAULT_POLICY, UNKNOWN_TIER, load_policy
 from app.record.claims import Claim, ClaimState
+from app.record.made import Versions
 from app.record.reasons import MODEL_RISK
 from app.record.token import TokenSigner, body_hash
 from app.rule_inputs import rule_inputs
@@ -34,6 +35,7 @@ from fallback.rungs.tier_default import StandingFacts, TierDefaultRung
 
 RECEIVED_MS = 1_783_000_000_000
 POLICY = load_policy(DEFAULT_POLICY)
+VERSIONS = Versions(policy=POLICY.version, rates="r1", recorded={"policy": "p1", "rules": "u1"})
 BODY = {
     "attempt_id": "a1",
     "amount": {"value": 2_500, "currency": "EUR"},
@@ -127,6 +129,7 @@ class Pipeline:
                 rates=lambda: rates,
                 rules=lambda: self.rules,
                 directory=lambda: self.directory,
+                versions=lambda: VERSIONS,
             ),
             brake=VelocityBrake(clock=self.clock),
             claims=self.claims,
@@ -255,7 +258,7 @@ async def test_the_record_holds_what_was_answered_and_what_was_asked(pipeline):
     assert (record.tenant, record.received_ms, record.deadline_ms) == ("acme", RECEIVED_MS, 80)
     assert record.entities == {"card": "tok_12345", "merchant": "mer_1"}
     assert record.merchant == {"tier": "strategic", "category": "books", "country": "DE"}
-    assert record.versions["directory"] == "d1"
+    assert record.versions.items() >= VERSIONS.recorded.items()
 
 
 async def test_the_token_is_of_this_decision_and_body(pipeline):

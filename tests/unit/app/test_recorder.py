@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 
+import msgspec
 import pytest
 
 from app.ids import locate
 from app.record.decision import DecisionRecord, decode_record
 from app.record.frames import Kind
+from app.record.gap import Gap, decode_gap
 from app.record.journal import JournalUnavailable
 from app.record.recorder import NO_WRITER, RETRY_S, Recorder
 from fallback.clock import ManualClock
@@ -110,6 +112,20 @@ def test_a_journal_with_room_again_takes_records_again(disk, clock):
     assert recorder.write(RECORD)
     assert (recorder.written, recorder.missing, recorder.healthy) == (1, 10, True)
     assert len(disk.opened) == 1
+
+
+def test_what_was_missed_stands_in_the_chain_before_the_next_record(disk, clock):
+    recorder = Recorder(disk.open, region=2, clock=clock)
+    disk.opened[0].full = True
+    for received_ms in (30, 10, 20):
+        recorder.write(msgspec.structs.replace(RECORD, received_ms=received_ms))
+    disk.opened[0].full = False
+    recorder.write(RECORD)
+    recorder.write(RECORD)
+    (kind, payload), *after = disk.opened[0].records
+    assert kind is Kind.GAP
+    assert decode_gap(payload) == Gap(missed=3, since_ms=10, until_ms=30)
+    assert [kind for kind, _ in after] == [Kind.DECISION, Kind.DECISION]
 
 
 def test_a_full_disk_is_said_once_and_not_with_every_decision(disk, clock, caplog):
