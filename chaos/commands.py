@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from app.errors import OperatorError
+
+if TYPE_CHECKING:
+    from chaos.load import Load
+    from regions.world.control import World
 
 __all__ = ["app"]
 
@@ -24,17 +31,22 @@ app.add_typer(drill, name="drill")
 @drill.command("list")
 def list_drills() -> None:
     """Show the drills."""
-    from chaos import descent
+    from chaos import descent, kills
 
-    summary = (descent.__doc__ or "").split("\n\n")[0].replace("\n", " ")
-    Console().print(f"[bold]descent[/]  {summary}")
+    table = Table(show_header=False, box=None)
+    for name, module in (("descent", descent), ("kills", kills)):
+        table.add_row(f"[bold]{name}", (module.__doc__ or "").split("\n\n")[0].replace("\n", " "))
+    Console().print(table)
 
 
 @drill.command()
-def run(
+def run(  # noqa: PLR0917 - a command line's options
     name: Annotated[str, typer.Argument(help="Of the drill; see 'stepdown drill list'.")],
     rate: Annotated[float, typer.Option(min=1, max=500, help="Attempts a second.")] = 40.0,
-    hold: Annotated[float, typer.Option(min=0.5, max=600, help="Seconds at each step.")] = 3.0,
+    hold: Annotated[
+        float, typer.Option(min=0.5, max=600, help="Seconds at each step of the descent.")
+    ] = 3.0,
+    times: Annotated[int, typer.Option(min=1, max=1_000, help="Workers to kill.")] = 50,
     home: Annotated[
         Path, typer.Option(envvar="STEPDOWN_HOME", help="Folder of all state and logs.")
     ] = Path(".stepdown"),
@@ -43,15 +55,34 @@ def run(
     ] = False,
 ) -> None:
     """Run a drill against the service that 'stepdown up' started. Exit code 1 if it fails."""
+    if name not in {"descent", "kills"}:
+        raise OperatorError(f"there is no drill {name!r}; see 'stepdown drill list'.")
+    target = _target(home, rate, keep_alive=name != "kills")
+    if name == "descent":
+        passed = _descent(target, hold, json=json)
+    else:
+        passed = _kills(target, times, json=json)
+    if not passed:
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What a drill runs against."""
+
+    world: World
+    load: Load
+    region: str
+    folder: Path
+
+
+def _target(home: Path, rate: float, *, keep_alive: bool) -> _Target:
     from app.registry import Registry
     from app.samples import load_samples
-    from chaos.descent import StepResult, run_descent
     from chaos.load import Load
     from regions.world.control import World
     from regions.world.errors import WorldError
 
-    if name != "descent":
-        raise OperatorError(f"there is no drill {name!r}; see 'stepdown drill list'.")
     try:
         world = World.connect(home)
         status = world.status()
@@ -63,7 +94,14 @@ def run(
         key=os.environ.get("STEPDOWN_API_KEY") or Registry(home).dev_key.read_text().strip(),
         bodies=[sample.body for sample in load_samples(home)],
         rate=rate,
+        keep_alive=keep_alive,
     )
+    return _Target(world, load, region, home / region)
+
+
+def _descent(target: _Target, hold_s: float, *, json: bool) -> bool:
+    from chaos.descent import StepResult, run_descent
+
     screen = Console(stderr=True)
 
     def told(step: StepResult) -> None:
@@ -72,42 +110,82 @@ def run(
 
     result = asyncio.run(
         run_descent(
-            world,
-            load,
-            published=home / region / "published",
-            region=region,
-            hold_s=hold,
+            target.world,
+            target.load,
+            published=target.folder / "published",
+            region=target.region,
+            hold_s=hold_s,
             on_step=told,
         )
     )
     if json:
-        typer.echo(
-            msgspec.json.encode(
-                {
-                    "steps": result.steps,
-                    "requests": result.requests,
-                    "failed": result.failed,
-                    "passed": result.passed,
-                }
-            ).decode()
+        _print_json(
+            {
+                "steps": result.steps,
+                "requests": result.requests,
+                "failed": result.failed,
+                "passed": result.passed,
+            }
         )
-    else:
-        table = Table("step", "answered by", "after", "why not higher", "requests", "failed", "p99")
-        for step in result.steps:
-            rungs = ", ".join(f"{rung} {share:.1%}" for rung, share in step.rungs.items())
-            table.add_row(
-                step.name,
-                rungs,
-                "never" if step.settled_s is None else f"{step.settled_s:.2f} s",
-                ", ".join(f"{rung}: {why}" for rung, why in step.why.items()),
-                str(step.requests),
-                str(step.failed),
-                f"{step.latency_ms_p99:.1f} ms",
+        return result.passed
+    table = Table("step", "answered by", "after", "why not higher", "requests", "failed", "p99")
+    for step in result.steps:
+        rungs = ", ".join(f"{rung} {share:.1%}" for rung, share in step.rungs.items())
+        table.add_row(
+            step.name,
+            rungs,
+            "never" if step.settled_s is None else f"{step.settled_s:.2f} s",
+            ", ".join(f"{rung}: {why}" for rung, why in step.why.items()),
+            str(step.requests),
+            str(step.failed),
+            f"{step.latency_ms_p99:.1f} ms",
+        )
+    Console().print(table)
+    Console().print(
+        f"{result.requests} requests, {result.failed} failed: {_verdict(result.passed)}"
+    )
+    return result.passed
+
+
+def _kills(target: _Target, times: int, *, json: bool) -> bool:
+    from chaos.kills import measure_window, run_kills
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("killing workers", total=times)
+        result = asyncio.run(
+            run_kills(
+                target.world,
+                target.load,
+                journal=target.folder / "journal",
+                scorer=f"{target.region}/scorer",
+                kills=times,
+                on_kill=lambda number: progress.update(task, completed=number),
             )
-        Console().print(table)
-        Console().print(
-            f"{result.requests} requests, {result.failed} failed: "
-            + ("[green]passed[/]" if result.passed else "[red]FAILED[/]")
         )
-    if not result.passed:
-        raise typer.Exit(1)
+    window = measure_window(target.folder)
+    if json:
+        _print_json({**msgspec.to_builtins(result), "window": window, "passed": result.passed})
+        return result.passed
+    console = Console()
+    console.print(
+        f"{result.kills} workers killed, {result.epochs} writer epochs; "
+        f"{result.requests} attempts, {result.failed} failed in flight"
+    )
+    console.print(
+        f"{result.missing} missing of {result.answered} decisions that clients were given, "
+        f"{result.doubled} there twice: {_verdict(result.passed)}"
+    )
+    console.print(
+        f"lost with a host: what was appended in the last {window.p50_ms} ms (p50), "
+        f"{window.p99_ms} ms (p99), {window.max_ms} ms (worst of {window.groups} groups)"
+    )
+    return result.passed
+
+
+def _verdict(passed: bool) -> str:
+    return "[green]passed[/]" if passed else "[red]FAILED[/]"
+
+
+def _print_json(what: Mapping[str, Any]) -> None:
+    typer.echo(msgspec.json.encode(what).decode())

@@ -35,6 +35,7 @@ class Outcome:
         failure: why it is bad; None for a valid decision within the deadline.
         rung: that answered.
         not_higher: why each higher rung did not.
+        decision_id: of the answer.
     """
 
     due_s: float
@@ -42,6 +43,7 @@ class Outcome:
     failure: str | None
     rung: str | None
     not_higher: dict[str, str]
+    decision_id: str | None
 
 
 class Load:
@@ -55,6 +57,7 @@ class Load:
         bodies: Sequence[dict[str, Any]],
         rate: float,
         deadline_ms: float = 100.0,
+        keep_alive: bool = True,
     ) -> None:
         """Prepare a load.
 
@@ -64,6 +67,8 @@ class Load:
             bodies: attempts to send in turn, each with an attempt id of its own.
             rate: attempts a second.
             deadline_ms: the hard stop; a later answer is a failure.
+            keep_alive: whether connections are used again; a new one for each attempt spreads
+                the attempts over all workers at any time.
         """
         self.outcomes: list[Outcome] = []
         self._url = f"{api}/v1/decisions"
@@ -71,13 +76,14 @@ class Load:
         self._bodies = itertools.cycle(bodies)
         self._interval_s = 1.0 / rate
         self._deadline_ms = deadline_ms
+        self._keep_alive = keep_alive
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Send for as long as the block runs; every attempt's outcome is in before it ends."""
         async with aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+            connector=aiohttp.TCPConnector(limit=0, force_close=not self._keep_alive),
         ) as session:
             task = asyncio.create_task(self._send_on_time(session))
             try:
@@ -144,5 +150,6 @@ class Load:
                 failure=failure,
                 rung=answer.get("rung"),
                 not_higher=answer.get("not_higher", {}),
+                decision_id=answer.get("decision_id"),
             )
         )

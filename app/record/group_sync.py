@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from pathlib import Path
 
 from app.record.retention import DiskShare
@@ -13,12 +14,18 @@ from app.record.retention import DiskShare
 __all__ = ["GroupSync", "sync_folder"]
 
 SHARE_S = 1.0
+WINDOWS_KEPT = 10_000
 
 log = logging.getLogger(__name__)
 
 
 class GroupSync:
-    """The fsync thread of one writer; looks at the disk's share once a second and at rotation."""
+    """The fsync thread of one writer; looks at the disk's share once a second and at rotation.
+
+    Attributes:
+        windows_ms: of the latest groups, from the first append to the end of their fsync: what a
+            host that is lost takes with it.
+    """
 
     def __init__(self, folder: Path, *, delay_s: float, share: DiskShare) -> None:
         """Start the thread.
@@ -33,7 +40,9 @@ class GroupSync:
         self._share_at_s = time.monotonic() + SHARE_S
         self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._condition = threading.Condition()
+        self.windows_ms: deque[float] = deque(maxlen=WINDOWS_KEPT)
         self._dirty: int | None = None
+        self._dirty_since_s = 0.0
         self._retired: list[int] = []
         self._new_names = False
         self._closing = False
@@ -44,7 +53,7 @@ class GroupSync:
         """There is something to bring to disk."""
         if self._dirty is None:
             with self._condition:
-                self._dirty = fd
+                self._dirty, self._dirty_since_s = fd, time.monotonic()
                 self._condition.notify()
 
     def started(self, fd: int, full: int | None = None) -> None:
@@ -52,6 +61,8 @@ class GroupSync:
         with self._condition:
             if full is not None:
                 self._retired.append(full)
+            if self._dirty is None:
+                self._dirty_since_s = time.monotonic()
             self._dirty, self._new_names = fd, True
             self._condition.notify()
 
@@ -78,7 +89,7 @@ class GroupSync:
 
     def _bring_to_disk(self) -> None:
         with self._condition:
-            fd, self._dirty = self._dirty, None
+            fd, self._dirty, since_s = self._dirty, None, self._dirty_since_s
             retired, self._retired = self._retired, []
             new_names, self._new_names = self._new_names, False
         for full in retired:
@@ -89,6 +100,7 @@ class GroupSync:
             self._share_at_s = 0.0
         if fd is not None:
             _fsync(fd)
+            self.windows_ms.append((time.monotonic() - since_s) * 1_000)
 
     def _look_at_share(self) -> None:
         try:

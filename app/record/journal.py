@@ -17,6 +17,7 @@ import fcntl
 import logging
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from app.ids import EventId
@@ -84,6 +85,11 @@ class Journal:
     def head(self) -> bytes:
         """The chain's head: the hash of everything written."""
         return self._head
+
+    @property
+    def windows_ms(self) -> Sequence[float]:
+        """How long the latest groups of records were not on disk yet, milliseconds."""
+        return self._sync.windows_ms
 
     def append(self, kind: Kind, payload: bytes, *, unix_ms: int | None = None) -> EventId:
         """Write one record; it survives this process once this returns.

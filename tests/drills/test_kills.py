@@ -1,0 +1,46 @@
+"""Nothing that was answered is lost when workers die."""
+
+import asyncio
+
+from app.samples import load_samples
+from chaos.kills import measure_window, run_kills
+from chaos.load import Load
+
+
+def test_every_decision_that_a_client_was_given_is_in_the_journal_after_workers_were_killed(
+    fresh_service, stepdown
+):
+    load = Load(
+        fresh_service.api,
+        key=fresh_service.key,
+        bodies=[sample.body for sample in load_samples(fresh_service.home)],
+        rate=60,
+        deadline_ms=1_900.0,
+        keep_alive=False,
+    )
+    before = fresh_service.world.process(f"{fresh_service.region}/scorer").pid
+    result = asyncio.run(
+        run_kills(
+            fresh_service.world,
+            load,
+            journal=fresh_service.home / fresh_service.region / "journal",
+            scorer=f"{fresh_service.region}/scorer",
+            kills=4,
+        )
+    )
+    assert result.passed, result
+    assert result.answered > 100
+    assert result.epochs >= 2 + 4, "every replaced worker opened a journal epoch of its own"
+    assert result.failed <= result.kills * 4, "only what was in flight in a killed worker"
+    assert fresh_service.world.process(f"{fresh_service.region}/scorer").pid == before
+
+    verified = stepdown("audit", "verify", home=fresh_service.home)
+    assert verified.returncode == 0, verified.stdout
+    replayed = stepdown("audit", "replay", "--sample", "200", home=fresh_service.home)
+    assert replayed.returncode == 0, replayed.stdout
+
+
+def test_what_a_lost_host_takes_with_it_is_measured(tmp_path):
+    window = measure_window(tmp_path, rate=200, seconds=0.5)
+    assert window.groups > 3
+    assert 10.0 <= window.p50_ms <= window.p99_ms <= window.max_ms
