@@ -1,8 +1,9 @@
-"""Commands of the scorer and its models: `decide`, `simulate`, `train`, `evaluate`."""
+"""Commands of the scorer and its models: `decide`, `keys`, `simulate`, `train`, `evaluate`."""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -23,6 +24,8 @@ from app.errors import OperatorError
 __all__ = ["app"]
 
 app = typer.Typer()
+keys = typer.Typer(no_args_is_help=True, help="API keys; running scorers follow within a second.")
+app.add_typer(keys, name="keys")
 
 HomeOption = Annotated[
     Path, typer.Option(envvar="STEPDOWN_HOME", help="Folder of all state and logs.")
@@ -165,6 +168,70 @@ def evaluate(
         )
     said = {"version": artifact.version, "provenance": artifact.facts.provenance}
     _print_metrics({**said, "rungs": metrics}, json=json)
+
+
+@keys.command("add")
+def add_key(
+    tenant: Annotated[str, typer.Argument(help="Whose key it is; part of every counter's key.")],
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="decide, outcome, label, read or operate, repeatable; decide by default."
+        ),
+    ] = None,
+    home: HomeOption = Path(".stepdown"),
+    json: JsonOption = False,
+) -> None:
+    """Make a key and print it: the only time it is seen."""
+    from app.api.auth import Scope
+    from app.api.auth import add_key as add
+
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,31}", tenant):
+        raise OperatorError("a tenant is 1 to 32 of a-z, 0-9, - and _.")
+    try:
+        scopes = [Scope(name) for name in scope or ["decide"]]
+        key = add(home / "keys.json", tenant=tenant, scopes=scopes)
+    except ValueError as error:
+        raise OperatorError(f"{error}.") from None
+    if json:
+        _print_json({"key": key, "tenant": tenant, "scopes": scopes})
+    else:
+        typer.echo(key)
+
+
+@keys.command("list")
+def list_keys(home: HomeOption = Path(".stepdown"), json: JsonOption = False) -> None:
+    """Show the keys in force, without their secrets."""
+    from app.api.auth import kept_keys
+
+    try:
+        kept = kept_keys(home / "keys.json")
+    except ValueError as error:
+        raise OperatorError(f"{error}.") from None
+    if json:
+        _print_json({"keys": [{"id": k.id, "tenant": k.tenant, "scopes": k.scopes} for k in kept]})
+        return
+    table = Table("id", "tenant", "scopes")
+    for key in kept:
+        table.add_row(key.id, key.tenant, ", ".join(key.scopes))
+    Console().print(table)
+
+
+@keys.command("revoke")
+def revoke_key(
+    id: Annotated[str, typer.Argument(help="Of the key; see 'stepdown keys list'.")],
+    home: HomeOption = Path(".stepdown"),
+) -> None:
+    """Take a key out of force."""
+    from app.api.auth import revoke_key as revoke
+
+    try:
+        known = revoke(home / "keys.json", id)
+    except ValueError as error:
+        raise OperatorError(f"{error}.") from None
+    if not known:
+        raise OperatorError(f"there is no key {id!r}; see 'stepdown keys list'.")
+    typer.echo(f"{id} is out of force within a second.")
 
 
 def _attempt(source: str, home: Path) -> bytes:

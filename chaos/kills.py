@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.errors import OperatorError
 from app.record.decision import decode_record
 from app.record.frames import Kind
 from app.record.journal import open_journal
@@ -148,7 +149,9 @@ async def _replaced(parent: int, killed: int, workers: int) -> None:
     give_up_s = time.monotonic() + BACK_S
     while len(set(_writing(parent)) - {killed}) < workers:
         if time.monotonic() > give_up_s:
-            raise TimeoutError("a killed worker was not replaced")
+            raise OperatorError(
+                f"the worker killed as pid {killed} was not replaced within {BACK_S:.0f} s."
+            )
         await asyncio.sleep(0.05)
 
 

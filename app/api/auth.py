@@ -19,7 +19,7 @@ import msgspec
 
 from app.api.problem import Forbidden, Unauthenticated
 
-__all__ = ["Caller", "Keys", "Scope", "add_key", "load_keys"]
+__all__ = ["Caller", "Key", "Keys", "Scope", "add_key", "kept_keys", "load_keys", "revoke_key"]
 
 
 class Scope(enum.StrEnum):
@@ -92,15 +92,49 @@ def load_keys(path: Path) -> Keys:
 
 
 def add_key(path: Path, *, tenant: str, scopes: Collection[Scope]) -> str:
-    """Make a key, keep its hash, return it: the only time it is seen."""
-    keys = msgspec.json.decode(path.read_bytes(), type=list[Key]) if path.exists() else []
+    """Make a key, keep its hash, return it: the only time it is seen.
+
+    Raises:
+        ValueError: the file cannot be used.
+    """
     id = secrets.token_hex(4)
     key = f"sk_{id}_{secrets.token_urlsafe(32)}"
     digest = hashlib.sha256(key.encode()).hexdigest()
-    keys.append(Key(id=id, sha256=digest, tenant=tenant, scopes=tuple(scopes)))
+    made = Key(id=id, sha256=digest, tenant=tenant, scopes=tuple(scopes))
+    _write(path, [*kept_keys(path), made])
+    return key
+
+
+def revoke_key(path: Path, id: str) -> bool:
+    """Take a key out of force. Returns whether there was one of that id.
+
+    Raises:
+        ValueError: the file cannot be used.
+    """
+    keys = kept_keys(path)
+    left = [key for key in keys if key.id != id]
+    _write(path, left)
+    return len(left) < len(keys)
+
+
+def kept_keys(path: Path) -> list[Key]:
+    """The keys in a file; none where there is no file.
+
+    Raises:
+        ValueError: the file cannot be used.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[Key])
+    except FileNotFoundError:
+        return []
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _write(path: Path, keys: Collection[Key]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(fd, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(keys)))
+        file.write(msgspec.json.format(msgspec.json.encode(list(keys))))
     fresh.replace(path)
-    return key

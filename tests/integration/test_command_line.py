@@ -83,6 +83,11 @@ def test_decide_for_people_shows_no_token(service, stepdown):
         (("decide", "1", "--api", "nonsense"), "is not the address of a service"),
         (("train", "--data", "nowhere"), "nowhere holds no finished simulation"),
         (("evaluate", "--data", "nowhere"), "nowhere holds no finished simulation"),
+        (("keys", "add", "Not A Tenant"), "a tenant is"),
+        (("keys", "add", "acme", "--scope", "everything"), "'everything' is not a valid Scope"),
+        (("keys", "revoke", "nonsense"), "there is no key 'nonsense'"),
+        (("audit", "show", "nonsense"), "no decision id"),
+        (("audit", "replay"), "give the id of a decision, or --sample"),
         (("drill", "run", "nonsense"), "there is no drill 'nonsense'"),
         (("drill", "run", "descent"), "'stepdown up' starts it"),
     ],
@@ -93,6 +98,17 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(words, sentence, trained, ste
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.strip().count("\n") == 0
+
+
+def test_keys_are_made_listed_and_revoked_without_their_secrets_being_kept(tmp_path, stepdown):
+    made = stepdown("keys", "add", "acme", "--scope", "read", "--json", home=tmp_path)
+    assert made.returncode == 0, made.stderr
+    key = json.loads(made.stdout)["key"]
+    listed = json.loads(stepdown("keys", "list", "--json", home=tmp_path).stdout)["keys"]
+    assert [(one["tenant"], one["scopes"]) for one in listed] == [("acme", ["read"])]
+    assert key.split("_", 2)[2] not in (tmp_path / "keys.json").read_text()
+    assert stepdown("keys", "revoke", listed[0]["id"], home=tmp_path).returncode == 0
+    assert json.loads(stepdown("keys", "list", "--json", home=tmp_path).stdout)["keys"] == []
 
 
 def test_a_simulation_is_never_written_over_another_by_accident(tmp_path, stepdown):
