@@ -26,7 +26,7 @@ from regions.world.control import World
 
 __all__ = ["Kills", "Window", "measure_window", "run_kills"]
 
-BACK_S = 15.0
+BACK_S = 60.0
 PAYLOAD_BYTES = 1_200
 
 
