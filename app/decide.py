@@ -99,6 +99,7 @@ class Decider:
         deadline: Deadline,
         deadline_ms: int,
         retry: int = 0,
+        trace_id: str | None = None,
     ) -> Decision:
         """Decide one attempt, record the decision, return the answer.
 
@@ -109,6 +110,7 @@ class Decider:
             deadline: when the answer must be there.
             deadline_ms: the deadline's whole length, for the record.
             retry: how often the caller tried before.
+            trace_id: of the caller's trace, for the record.
 
         Raises:
             Conflict: the attempt id was used before, for another body.
@@ -136,6 +138,7 @@ class Decider:
             reasons=reasons,
             versions=self._in_force.versions(),
             deadline_ms=deadline_ms,
+            trace_id=trace_id,
         )
         answer = made.answer(
             decision_id=self._recorder.new_id(candidate.received_ms),

@@ -1,4 +1,4 @@
-"""The region's operations listener: scorers push here, people and machines look here.
+"""The region's operations listener: processes push here, people and machines look here.
 
 `/metrics` for Prometheus, `/readyz` for the region as a whole, `/livez` for this process.
 """
@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from typing import cast
 
 import msgspec
 import uvicorn
@@ -25,7 +26,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from app.settings import ScorerSettings, load
-from app.telemetry import BOUNDS_MS, Gauges, Push, RungState
+from app.telemetry import BOUNDS_MS, Push, RungState
 
 __all__ = ["Aggregator", "create_app"]
 
@@ -34,7 +35,17 @@ SILENT_S = 5.0
 # By then a scorer that hung has been replaced, so that its totals can be folded for good.
 GONE_S = 3_600.0
 
-# Label names and help of each counter that scorers push.
+# Help of each further gauge.
+NUMBERS: dict[str, str] = {
+    "shipper_backlog_events": "Events journaled and not on the stream, estimated from the bytes.",
+    "shipper_backlog_bytes": "Bytes journaled and not on the stream.",
+    "shipper_backlog_seconds": "Since the stream had everything.",
+    "shipper_waiting_segments": "Closed journal segments not yet in object storage.",
+    "shipper_waiting_bytes": "Bytes of them.",
+    "shipper_left_segments": "Closed journal segments that somebody has to look at.",
+}
+
+# Label names and help of each counter that is pushed.
 COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     "decisions": (("rung", "action"), "Decisions answered."),
     "rung_skipped": (("rung", "reason"), "Attempts that a rung could not take, by reason."),
@@ -44,12 +55,17 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     "claims": (("state",), "Attempt ids that were not simply new."),
     "journal_records": ((), "Decisions recorded in the journal."),
     "journal_missing": ((), "Decisions answered without a record."),
+    "shipper_events": ((), "Events published on the region's stream."),
+    "shipper_segments": ((), "Journal segments brought to object storage."),
+    "shipper_failures": (("target",), "Calls of the shipper that a target did not carry out."),
+    "applier_events": ((), "Events taken from the region's stream."),
+    "stream_gaps": ((), "Holes in the stream that were gone over by the journals."),
     "pushes_dropped": ((), "Telemetry datagrams that could not be sent."),
 }
 
 
 class Aggregator(asyncio.DatagramProtocol, Collector):
-    """Holds the last push of every scorer; totals of scorers that are gone are kept."""
+    """Holds the last push of every process; totals of those that are gone are kept."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -71,15 +87,16 @@ class Aggregator(asyncio.DatagramProtocol, Collector):
             return
         self._pushes[push.process] = (self._clock(), push)
 
-    def live(self) -> list[Gauges]:
-        """How things stand in every scorer heard of lately."""
+    def live(self) -> list[Push]:
+        """The last push of every process heard of lately."""
         self._bury()
         oldest_s = self._clock() - SILENT_S
-        return [push.gauges for heard_s, push in self._pushes.values() if heard_s >= oldest_s]
+        return [push for heard_s, push in self._pushes.values() if heard_s >= oldest_s]
 
     def readiness(self) -> dict[str, object]:
         """The region's readiness: a rung can be served if any scorer can serve it."""
-        scorers = self.live()
+        live = self.live()
+        scorers = [push.gauges for push in live if push.role == "scorer"]
         rungs: dict[str, RungState] = {}
         ages: dict[str, float] = {}
         refused: dict[str, str] = {}
@@ -96,16 +113,18 @@ class Aggregator(asyncio.DatagramProtocol, Collector):
             "ready": bool(scorers),
             "scorers": len(scorers),
             "rungs": msgspec.to_builtins(rungs),
-            "breakers": _worst(gauges.breakers for gauges in scorers),
+            "breakers": _worst(push.gauges.breakers for push in live),
             "ages": ages,
             "versions": versions,
             "refused": refused,
             "journal": all(gauges.journal for gauges in scorers),
+            "numbers": {k: v for push in live for k, v in push.gauges.numbers.items()},
+            "errors": {k: v for push in live for k, v in push.gauges.errors.items()},
         }
 
     def collect(self) -> Iterable[Metric]:
         """What Prometheus gets."""
-        scorers = self.live()
+        readiness = self.readiness()
         totals = Counter(self._gone)
         latency, sum_ms = list(self._gone_latency), self._gone_sum_ms
         for _, push in self._pushes.values():
@@ -114,16 +133,18 @@ class Aggregator(asyncio.DatagramProtocol, Collector):
             sum_ms += push.latency_sum_ms
         yield from _counters(totals)
         yield _histogram(latency, sum_ms)
-        yield GaugeMetricFamily("stepdown_scorers", "Scorers heard of lately.", len(scorers))
+        yield GaugeMetricFamily(
+            "stepdown_scorers", "Scorers heard of lately.", cast("int", readiness["scorers"])
+        )
         yield CounterMetricFamily(
             "stepdown_pushes_unreadable", "Telemetry datagrams not understood.", self.unreadable
         )
-        yield from _gauges(self.readiness())
+        yield from _gauges(readiness)
 
     def _bury(self) -> None:
-        """Fold scorers that are gone into the kept totals, so that no counter goes back.
+        """Fold processes that are gone into the kept totals, so that no counter goes back.
 
-        A scorer that was only silent comes back with all it ever counted: folded too early, that
+        One that was only silent comes back with all it ever counted: folded too early, that
         would be counted twice.
         """
         oldest_s = self._clock() - GONE_S
@@ -212,11 +233,18 @@ def _gauges(readiness: dict[str, object]) -> Iterable[Metric]:
     for name, seconds in ages.items():
         age.add_metric([name], seconds)
     closed = GaugeMetricFamily(
-        "stepdown_breaker_closed", "1 if closed in every scorer.", labels=("breaker",)
+        "stepdown_breaker_closed", "1 if closed in every process.", labels=("breaker",)
     )
     for name, state in breakers.items():
         closed.add_metric([name], float(state == "closed"))
-    return available, age, closed
+    numbers = readiness["numbers"]
+    assert isinstance(numbers, dict)
+    others = [
+        GaugeMetricFamily(f"stepdown_{name}", NUMBERS[name], value)
+        for name, value in numbers.items()
+        if name in NUMBERS
+    ]
+    return available, age, closed, *others
 
 
 def _worst(breakers: Iterable[dict[str, str]]) -> dict[str, str]:

@@ -17,7 +17,15 @@ from msgspec import Meta
 
 from app.errors import OperatorError
 
-__all__ = ["ConfigurationError", "ScorerSettings", "Shard", "SourceAddress", "load"]
+__all__ = [
+    "ConfigurationError",
+    "KinesisAddress",
+    "S3Address",
+    "ScorerSettings",
+    "Shard",
+    "SourceAddress",
+    "load",
+]
 
 PREFIX = "STEPDOWN_"
 Port = Annotated[int, Meta(ge=1, le=65_535)]
@@ -32,6 +40,19 @@ class Shard(msgspec.Struct, frozen=True):
 
     host: str
     port: int
+
+
+class KinesisAddress(msgspec.Struct, frozen=True):
+    """A Kinesis data stream of the region's AWS region."""
+
+    stream: str
+
+
+class S3Address(msgspec.Struct, frozen=True):
+    """A bucket, and what its keys start with, closing slash included; may be empty."""
+
+    bucket: str
+    prefix: str
 
 
 class SourceAddress(msgspec.Struct, frozen=True):
@@ -64,6 +85,17 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         attempt_ttl_s: how long a repeated attempt gets the same answer; about 1 KB an attempt in
             the datastore.
         follow_up_ttl_s: how long a repeated outcome or label is known as one; about 200 bytes each.
+        stream: the region's events: `host:port` of a Valkey server, or `kinesis:<name>`.
+        stream_runs_kept: of each journal writer; a run has 1 to 128 events. Valkey only.
+        shipper_linger_ms: how long the shipper gathers events before it publishes.
+        object_storage: where sealed journal segments go: a folder, or `s3://bucket[/prefix]`;
+            empty for `object-storage` in the region's folder.
+        anchors: where the heads of the journals' chains go every second, away from the journals: a
+            folder, or `s3://bucket[/prefix]`; empty for `anchors` in the home folder.
+        object_lock: how S3 keeps them from being deleted; the bucket needs Object Lock. Nobody
+            can shorten `compliance`, whoever may bypass it can `governance`.
+        object_lock_days: for how long.
+        aws_endpoint: another address than AWS's own; empty for none.
         linger_ms: how long the applier gathers events before it writes.
         fsync_ms: how long an appended record may wait for its fsync.
         journal_segment_bytes: size from which a journal segment is closed.
@@ -89,6 +121,14 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     snapshot_age_max_h: Annotated[float, Meta(ge=0)] = 36.0
     attempt_ttl_s: Annotated[int, Meta(ge=1, le=86_400)] = 900
     follow_up_ttl_s: Annotated[int, Meta(ge=1)] = 7 * 86_400
+    stream: str = "127.0.0.1:18013"
+    stream_runs_kept: Annotated[int, Meta(ge=100, le=10_000_000)] = 20_000
+    shipper_linger_ms: Annotated[int, Meta(ge=1, le=1_000)] = 20
+    object_storage: str = ""
+    anchors: str = ""
+    object_lock: Literal["none", "governance", "compliance"] = "governance"
+    object_lock_days: Annotated[int, Meta(ge=1, le=36_500)] = 365
+    aws_endpoint: str = ""
     linger_ms: Annotated[int, Meta(ge=0, le=1_000)] = 15
     fsync_ms: Annotated[int, Meta(ge=0, le=1_000)] = 10
     journal_segment_bytes: Annotated[int, Meta(ge=4_096)] = 16 * 2**20
@@ -109,6 +149,32 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def journal(self) -> Path:
         """Folder of this region's journals, one folder a writer."""
         return self.region_folder / "journal"
+
+    @property
+    def shipper(self) -> Path:
+        """Folder of what the shipper keeps."""
+        return self.region_folder / "shipper"
+
+    def stream_address(self) -> Shard | KinesisAddress:
+        """Where the region's stream is."""
+        scheme, _, name = self.stream.partition(":")
+        if scheme == "kinesis":
+            if not name:
+                raise ConfigurationError("stream: kinesis:<name> has no name.")
+            return KinesisAddress(name)
+        return _shard(self.stream, "stream")
+
+    def object_storage_address(self) -> Path | S3Address:
+        """Where sealed journal segments go."""
+        if not self.object_storage:
+            return self.region_folder / "object-storage"
+        return _folder_or_s3(self.object_storage, "object_storage")
+
+    def anchors_address(self) -> Path | S3Address:
+        """Where the heads of the journals' chains go."""
+        if not self.anchors:
+            return self.home / "anchors" / self.region
+        return _folder_or_s3(self.anchors, "anchors")
 
     def source_addresses(self) -> tuple[SourceAddress, ...]:
         """The stores to read, this region's own first as written."""
@@ -154,9 +220,22 @@ def load(environ: Mapping[str, str] | None = None) -> ScorerSettings:
         raise ConfigurationError(f"A setting of the scorer is wrong: {error}.") from None
     settings.source_addresses()
     settings.store_shards()
+    settings.stream_address()
+    settings.object_storage_address()
+    settings.anchors_address()
     if settings.deadline_target_ms > settings.deadline_hard_ms:
         raise ConfigurationError("deadline_target_ms must not exceed deadline_hard_ms.")
     return settings
+
+
+def _folder_or_s3(text: str, setting: str) -> Path | S3Address:
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return Path(text)
+    bucket, _, prefix = rest.partition("/")
+    if scheme != "s3" or not bucket:
+        raise ConfigurationError(f"{setting}: {text!r} is neither a folder nor s3://bucket.")
+    return S3Address(bucket, f"{prefix.strip('/')}/" if prefix.strip("/") else "")
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -179,10 +258,11 @@ def _path(kind: type, value: object) -> Path:
 
 
 def _shards(text: str, setting: str) -> tuple[Shard, ...]:
-    shards = []
-    for part in text.split("|"):
-        host, _, port = part.strip().rpartition(":")
-        if not host or not port.isdecimal() or not 1 <= int(port) <= 65_535:
-            raise ConfigurationError(f"{setting}: {part!r} is not host:port.")
-        shards.append(Shard(host, int(port)))
-    return tuple(shards)
+    return tuple(_shard(part, setting) for part in text.split("|"))
+
+
+def _shard(text: str, setting: str) -> Shard:
+    host, _, port = text.strip().rpartition(":")
+    if not host or not port.isdecimal() or not 1 <= int(port) <= 65_535:
+        raise ConfigurationError(f"{setting}: {text!r} is not host:port.")
+    return Shard(host, int(port))

@@ -1,4 +1,4 @@
-"""What a scorer counts about itself, and how it reaches the region's aggregator.
+"""What a process counts about itself, and how it reaches the region's aggregator.
 
 Counted by hand in plain dictionaries (an OpenTelemetry histogram record costs 6.6 us, this 0.3)
 and pushed whole, as cumulative totals, in one datagram a second: a lost datagram costs nothing,
@@ -14,15 +14,18 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
 from fallback.events import BreakerChanged, Event, RungSkipped, RungTaken
 
-__all__ = ["BOUNDS_MS", "Gauges", "Push", "Telemetry"]
+__all__ = ["BOUNDS_MS", "Gauges", "Push", "Pusher", "Role", "Telemetry"]
 
 # Upper bounds of the latency buckets, milliseconds; dense round the target and the hard stop.
 BOUNDS_MS = (1, 2, 3, 5, 7.5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 100, 150, 250, 500, 1_000)
+
+Role = Literal["scorer", "shipper", "applier"]
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,7 @@ class RungState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gauges(msgspec.Struct, frozen=True, kw_only=True):
-    """How things stand in one scorer now.
+    """How things stand in one process now; a part that it has nothing of is empty.
 
     Attributes:
         rungs: by name, highest first.
@@ -44,14 +47,18 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
         versions: of what is in force, by kind.
         refused: why the newest version of a kind is not in force.
         journal: whether records are being taken.
+        numbers: other gauges, by the name of the metric without its `stepdown_`.
+        errors: what went wrong last, by what it concerns; what is well again is left out.
     """
 
-    rungs: dict[str, RungState]
-    breakers: dict[str, str]
-    ages: dict[str, float]
-    versions: dict[str, str]
-    refused: dict[str, str]
-    journal: bool
+    rungs: dict[str, RungState] = {}
+    breakers: dict[str, str] = {}
+    ages: dict[str, float] = {}
+    versions: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    journal: bool = True
+    numbers: dict[str, float] = {}
+    errors: dict[str, str] = {}
 
 
 class Push(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +70,7 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
         latency: decisions by bucket of `BOUNDS_MS`, the last one open.
         latency_sum_ms: total.
         gauges: how things stand.
+        role: what the process is.
     """
 
     process: str
@@ -70,12 +78,14 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     latency: list[int]
     latency_sum_ms: float
     gauges: Gauges
+    role: Role = "scorer"
 
 
 class Telemetry:
     """Counts in one process. Subscribes to the ladder's events."""
 
-    def __init__(self) -> None:
+    def __init__(self, role: Role = "scorer") -> None:
+        self.role = role
         self.process = f"{os.getpid()}-{time.time_ns():x}"
         self.counters: Counter[str] = Counter()
         self.latency = [0] * (len(BOUNDS_MS) + 1)
@@ -120,6 +130,7 @@ class Telemetry:
             latency=list(self.latency),
             latency_sum_ms=self.latency_sum_ms,
             gauges=gauges,
+            role=self.role,
         )
 
 

@@ -170,7 +170,8 @@ def _kills(target: _Target, times: int, *, json: bool) -> bool:
     console = Console()
     console.print(
         f"{result.kills} workers killed, {result.epochs} writer epochs; "
-        f"{result.requests} attempts, {result.failed} failed in flight"
+        f"{result.requests} attempts, {result.unanswered} in flight when their worker died, "
+        f"{result.late} late"
     )
     console.print(
         f"{result.missing} missing of {result.answered} decisions that clients were given, "

@@ -37,7 +37,8 @@ class Kills:
     Attributes:
         kills: workers killed.
         requests: attempts sent.
-        failed: attempts without a decision: those in flight in a killed worker.
+        unanswered: attempts without a decision: those in flight in a killed worker.
+        late: answered after the hard stop, while fewer workers served.
         answered: decisions that clients were given.
         missing: of them, those that are not in the journal.
         doubled: of them, those that are there more than once.
@@ -46,7 +47,8 @@ class Kills:
 
     kills: int
     requests: int
-    failed: int
+    unanswered: int
+    late: int
     answered: int
     missing: int
     doubled: int
@@ -136,7 +138,8 @@ def _count(load: Load, journal: Path, kills: int) -> Kills:
     return Kills(
         kills=kills,
         requests=len(load.outcomes),
-        failed=sum(outcome.failure is not None for outcome in load.outcomes),
+        unanswered=sum(outcome.decision_id is None for outcome in load.outcomes),
+        late=sum(outcome.failure == "late" for outcome in load.outcomes),
         answered=len(given),
         missing=sum(id not in times for id in given),
         doubled=sum(times.get(id, 0) > 1 for id in given),

@@ -82,6 +82,11 @@ class Ports:
         """The primary of one shard of the region's own store."""
         return self.first + 10 + shard
 
+    @property
+    def stream(self) -> int:
+        """The server of the region's stream of events."""
+        return self.first + 13
+
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All regions and what lies between them.

@@ -148,7 +148,7 @@ def fresh_service(trained: Path, tmp_path: Path) -> Iterator[Service]:
 
 
 def _free(base: int) -> bool:
-    for port in (base, base + 1, base + 10):
+    for port in (base, base + 1, base + 10, base + 13):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -15,7 +15,14 @@ from app.api.problem import Invalid, Malformed
 from app.api.wire import Attempt, FieldProblem, Label, Outcome, as_datetime
 from app.ids import locate
 
-__all__ = ["read_attempt", "read_deadline_ms", "read_label", "read_outcome", "read_retry"]
+__all__ = [
+    "read_attempt",
+    "read_deadline_ms",
+    "read_label",
+    "read_outcome",
+    "read_retry",
+    "read_trace_id",
+]
 
 T = TypeVar("T")
 
@@ -30,6 +37,7 @@ _encoder = msgspec.json.Encoder()
 _PLACE = re.compile(
     r"(?P<problem>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>[^`]*?)(?:\[\.\.\.\])?`)?", re.DOTALL
 )
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 _NAMED = re.compile(r"Object .* (?P<kind>required|unknown) field `(?P<name>.*)`", re.DOTALL)
 
 
@@ -107,6 +115,15 @@ def read_retry(header: bytes | None) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 3):
         raise Malformed("X-Attempt-Retry must be a whole number.")
     return int(text)
+
+
+def read_trace_id(header: bytes | None) -> str | None:
+    """The trace an attempt belongs to; None where there is none, or none that can be read.
+
+    Source: W3C Trace Context. A header that is not one is as good as none, and never an error.
+    """
+    match = None if header is None else _TRACEPARENT.fullmatch(header.strip())
+    return None if match is None or not match[1].strip(b"0") else match[1].decode("ascii")
 
 
 def _decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[T, bytes]:

@@ -24,10 +24,13 @@ from app.api.reading import read_label, read_outcome
 from app.api.request import body_of, check_media_type, headers_of
 from app.features.spec import batch_inputs, full_inputs
 from app.record.decision import DecisionRecord
+from app.record.explanation import ExplanationRecord, explanation_shown
 from app.record.frames import Kind
 from app.record.intake import Intake
-from app.record.lookup import ElsewhereError, find_decision
+from app.record.lookup import ElsewhereError, find_decision, find_explanation
+from app.record.reasons import notices
 from app.telemetry import Gauges
+from fallback.rung import Action
 
 __all__ = ["create_routes"]
 
@@ -67,7 +70,7 @@ def create_routes(
             raise NotFound(f"{decision_id!r} is not a decision id.") from None
         if record is None or record.tenant != caller.tenant:
             raise NotFound(f"There is no decision {decision_id!r} in this region's journals.")
-        return _json(shown(record))
+        return _json(shown(record, find_explanation(journal, record.decision_id)))
 
     _add_follow_ups(app, keys, intake)
 
@@ -102,8 +105,11 @@ def create_routes(
     return app
 
 
-def shown(record: DecisionRecord) -> dict[str, Any]:
-    """A record for people: inputs by name, the request as JSON."""
+def shown(record: DecisionRecord, explanation: ExplanationRecord | None) -> dict[str, Any]:
+    """A record for people: inputs by name, the request as JSON, the explanation if there is one.
+
+    What a notice of adverse action may say stands apart: the rest is not for the customer's eyes.
+    """
     inputs = full_inputs() if record.rung == "full" else batch_inputs()
     document: dict[str, Any] = msgspec.to_builtins(record, builtin_types=(bytes,))
     numbers = np.frombuffer(record.numbers, dtype="<f4").tolist()
@@ -116,6 +122,12 @@ def shown(record: DecisionRecord) -> dict[str, Any]:
         name: value.decode()
         for name, value in zip(inputs.categories, record.categories, strict=False)
     }
+    document["explanation"] = None if explanation is None else explanation_shown(explanation)
+    explained = [] if explanation is None else explanation.shares
+    adverse = record.action != Action.APPROVE
+    document["adverse_action"] = msgspec.to_builtins(
+        notices([*explained, *record.reasons]) if adverse else []
+    )
     return document
 
 

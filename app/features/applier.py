@@ -9,41 +9,46 @@ so counters and positions change, and replicate, as one, and a second writer is 
 positions in the store are the only truth of what was applied: on every (re)connect they are read
 again and the stream is rewound to them, so that a crash, a re-delivery or a store that lost its
 last writes is healed by replay, and no event counts twice.
+
+How fresh the counters are, the applier does not judge by a stream that has no more to read: it
+takes the word of the heartbeats on it (see `app.streams.heartbeat`).
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from types import FrameType
 from typing import cast
 
 import msgspec
 import numpy as np
 import redis
 import xxhash
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from app.features.packed import Unreadable, key, layout_of
 from app.features.spec import STREAMING_ENTITIES, Aggregate, Counter, Entity, horizon_ms
 from app.record.decision import CounterEvent, decode_counter_event
 from app.record.frames import Kind, Record
-from app.settings import ScorerSettings, Shard, load
-from app.streams.interface import EventStream, Positions
-from app.streams.journal_tail import JournalTail
+from app.streams.connection import connect
+from app.streams.heartbeat import Freshness
+from app.streams.interface import (
+    START,
+    EventStream,
+    Position,
+    Positions,
+    position_of,
+    writer_of,
+)
 
-__all__ = ["APPLIED_KEY", "Applied", "Applier", "shard_of"]
+__all__ = ["APPLIED_KEY", "Applied", "Applier", "connect", "shard_of"]
 
 APPLIED_KEY = "!applied"
 BATCH_EVENTS_MAX = 512
 HEARTBEAT_S = 0.25
-RECONNECT_S = 0.2
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +59,15 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         generation: of the store; a store that lost its marker is cold, not empty.
         ready: false while the counters are being built up.
-        as_of_ms: what the journal held by then is counted, ms since the epoch. Moves on with
-            every heartbeat, unless there is a backlog: then it is the age of what is applied.
+        as_of_ms: everything journaled by then is counted, ms since the epoch; 0 if nothing is
+            known. It stands still while events do not arrive, whatever keeps them.
         positions: last (epoch, seq) applied of each journal writer, by "region/writer".
     """
 
     generation: str
     ready: bool
     as_of_ms: int
-    positions: dict[str, tuple[int, int]]
+    positions: dict[str, Position]
 
 
 def shard_of(key: str, shards: int) -> int:
@@ -79,16 +84,39 @@ class Applier:
     """
 
     def __init__(
-        self, client: redis.Redis, stream: EventStream, *, shard: int, shards: int
+        self,
+        client: redis.Redis,
+        stream: EventStream,
+        *,
+        shard: int,
+        shards: int,
+        heartbeats: bool = False,
     ) -> None:
+        """Make the applier; `connect` comes first.
+
+        Args:
+            client: of the shard's server.
+            stream: of the region's events.
+            shard: number of the shard.
+            shards: how many the store has.
+            heartbeats: whether heartbeats on the stream tell how fresh it is. Without, reading it
+                to its end has to mean that there is no more: true of the journals alone.
+        """
         self.dropped_late = 0
         self.unreadable = 0
         self._client = client
         self._stream = stream
         self._shard, self._shards = shard, shards
+        self._heartbeats = heartbeats
         self._applied = _new_generation()
+        self._freshness = Freshness(0)
         self._stored: bytes | None = None  # what the store holds under APPLIED_KEY, as last known
         self._written_s = 0.0
+
+    @property
+    def as_of_ms(self) -> int:
+        """Everything journaled by then is counted, ms since the epoch; 0 if nothing is known."""
+        return self._applied.as_of_ms
 
     def connect(self) -> None:
         """Read what the store has applied, and rewind the stream to it.
@@ -102,21 +130,26 @@ class Applier:
             self._clear()
         else:
             self._applied = msgspec.msgpack.decode(self._stored, type=Applied)
+        self._freshness = Freshness(self._applied.as_of_ms)
         self._stream.rewind(self._applied.positions)
 
     def step(self) -> int:
         """Apply one batch, or beat the heart when there is none. Returns the events taken."""
-        now_ms = time.time_ns() // 1_000_000  # before the read, which so misses nothing of then
+        now_ms = _now_ms()  # before the read, which so misses nothing of then
         batch = self._stream.read(BATCH_EVENTS_MAX)
         drained = len(batch) < BATCH_EVENTS_MAX
-        ready = self._applied.ready or drained
+        fresh, positions = _not_yet_applied(batch, self._applied.positions)
+        if self._heartbeats:
+            as_of_ms = self._freshness.after(batch, positions)
+        else:
+            as_of_ms = now_ms if drained else min(record.written_ms for record in batch)
+        ready = self._applied.ready or (drained and as_of_ms > 0)
         due = time.monotonic() - self._written_s >= HEARTBEAT_S
         if batch or ready != self._applied.ready or due:
-            fresh, positions = _not_yet_applied(batch, self._applied.positions)
             applied = Applied(
                 generation=self._applied.generation,
                 ready=ready,
-                as_of_ms=now_ms if drained else min(record.written_ms for record in batch),
+                as_of_ms=as_of_ms,
                 positions=positions,
             )
             self._write(fresh, applied)
@@ -213,6 +246,10 @@ def _new_generation() -> Applied:
     return Applied(generation=secrets.token_hex(8), ready=False, as_of_ms=0, positions={})
 
 
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def _amounts(
     counter: Counter, events: Sequence[CounterEvent]
 ) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
@@ -228,7 +265,7 @@ def _amounts(
 
 def _not_yet_applied(
     batch: Sequence[Record], applied: Positions
-) -> tuple[list[Record], dict[str, tuple[int, int]]]:
+) -> tuple[list[Record], dict[str, Position]]:
     """The events that a stream, which may deliver twice, brings for the first time.
 
     Returns:
@@ -237,65 +274,8 @@ def _not_yet_applied(
     positions = dict(applied)
     fresh = []
     for record in batch:
-        name = f"{record.id.region}/{record.id.writer}"
-        if (position := (record.id.epoch, record.id.seq)) > positions.get(name, (0, 0)):
+        name, position = writer_of(record.id), position_of(record.id)
+        if position > positions.get(name, START):
             positions[name] = position
             fresh.append(record)
     return fresh, positions
-
-
-def connect(shard: Shard, password: str | None) -> redis.Redis:
-    """A client for background use: bounded waits, no hidden retries."""
-    return redis.Redis(
-        host=shard.host,
-        port=shard.port,
-        password=password,
-        protocol=2,
-        socket_timeout=2.0,
-        socket_connect_timeout=1.0,
-        retry=Retry(NoBackoff(), 0),
-        client_name="stepdown-applier",
-    )
-
-
-def run(settings: ScorerSettings) -> None:
-    """Apply until told to stop; a store that is away is waited for."""
-    stopping: list[int] = []
-
-    def stop(number: int, _: FrameType | None) -> None:
-        stopping.append(number)
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    shards = settings.store_shards()
-    appliers = [
-        Applier(
-            connect(shard, settings.datastore_password()),
-            JournalTail(settings.journal),
-            shard=number,
-            shards=len(shards),
-        )
-        for number, shard in enumerate(shards)
-    ]
-    connected = [False] * len(appliers)
-    while not stopping:
-        taken = 0
-        for number, applier in enumerate(appliers):
-            try:
-                if not connected[number]:
-                    applier.connect()
-                    connected[number] = True
-                    log.info("shard %d: connected", number)
-                taken += applier.step()
-            except redis.RedisError as error:
-                if connected[number]:
-                    log.warning("shard %d: %s; reading positions again", number, error)
-                connected[number] = False
-                time.sleep(RECONNECT_S)
-        if taken < BATCH_EVENTS_MAX:
-            time.sleep(settings.linger_ms / 1_000)
-
-
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    run(load())

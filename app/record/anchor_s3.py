@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
+import boto3
 import msgspec
 
 from app.record.anchor import Anchor, FolderAnchors
+from app.settings import S3Address
+from app.streams.aws import CONFIG
 
-__all__ = ["AnchorConflict", "S3Anchors", "S3Client"]
+__all__ = ["AnchorConflict", "S3Anchors", "S3Client", "connect"]
 
 PRECONDITION_FAILED = 412
 CONNECTIONS = 8
@@ -93,3 +96,17 @@ class S3Anchors:
     def _read(self, key: str) -> bytes:
         body: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         return body
+
+
+def connect(address: S3Address, *, region: str, endpoint: str | None, host: str) -> S3Anchors:
+    """Anchors in S3, with bounded waits.
+
+    Args:
+        address: bucket and prefix.
+        region: AWS's name of it; part of the prefix.
+        endpoint: another address than AWS's own, for tests.
+        host: name of this host, unique in the region.
+    """
+    client = boto3.client("s3", region_name=region, endpoint_url=endpoint, config=CONFIG)
+    prefix = f"{address.prefix}{region}/"
+    return S3Anchors(client, bucket=address.bucket, prefix=prefix, host=host)

@@ -89,9 +89,14 @@ def show(
 ) -> None:
     """Show one decision: what was asked, what was answered, why, and from what."""
     from app.record.audit import explained
+    from app.record.explanation import explanation_shown
+    from app.record.lookup import find_explanation
 
     name, record = _found(home, decision_id)
+    explanation = find_explanation(home / name / "journal", decision_id)
     said = {"region": name, **explained(record)}
+    if explanation is not None:
+        said["explanation"] = explanation_shown(explanation)
     if json:
         _print_json(said)
     else:

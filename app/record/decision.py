@@ -45,6 +45,7 @@ class DecisionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
         feature_age_ms: age of the counters when read.
         deadline_ms: what the decision had.
         took_ms: what it took.
+        trace_id: of the caller's trace (W3C), where there was one.
     """
 
     v: int = 1
@@ -77,6 +78,7 @@ class DecisionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     feature_age_ms: int | None = None
     deadline_ms: int
     took_ms: float
+    trace_id: str | None = None
 
 
 class CounterEvent(Struct, frozen=True):

@@ -69,6 +69,7 @@ class Kind(enum.IntEnum):
     LABEL = 3
     SEAL = 4  # closes a segment: app.record.seal
     GAP = 5  # decisions that were answered without a record: app.record.gap
+    EXPLANATION = 6  # why a model scored as it did: app.record.explanation
 
 
 _KINDS: dict[int, Kind] = {kind.value: kind for kind in Kind}

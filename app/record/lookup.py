@@ -1,11 +1,15 @@
-"""Finds one decision's record in the journals of this host."""
+"""Finds one decision's record, and its explanation, in the journals of this host."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import msgspec
 
 from app.ids import locate
 from app.record.decision import DecisionRecord, decode_record
+from app.record.explanation import ExplanationRecord, decode_explanation, read_checkpoint
 from app.record.frames import (
     HEADER_BYTES,
     BrokenChain,
@@ -15,10 +19,12 @@ from app.record.frames import (
     segments_of,
 )
 
-__all__ = ["ElsewhereError", "find_decision"]
+__all__ = ["ElsewhereError", "find_decision", "find_explanation"]
 
 # The id is made a moment before its record is written.
 CLOCK_SLACK_MS = 5_000
+# Seconds as a rule. One that came later, after a long stop, is in an export of the records.
+EXPLAINED_WITHIN_MS = 24 * 3_600_000
 
 
 class ElsewhereError(LookupError):
@@ -44,20 +50,78 @@ def find_decision(folder: Path, decision_id: str, *, region: int) -> DecisionRec
     place = locate(decision_id)
     if place.region != region:
         raise ElsewhereError(place.region)
-    wanted = decision_id.encode()
-    for path in reversed(segments_of(folder / f"{place.writer:05d}")):
-        data = path.read_bytes()
-        try:
-            header = SegmentHeader.unpack(data)
-            if header.opened_ms > place.unix_ms + CLOCK_SLACK_MS:
-                continue
-            for record in records(data[HEADER_BYTES:], header):
-                if record.kind is Kind.DECISION and wanted in record.payload:
-                    found = decode_record(record.payload)
-                    if found.decision_id == decision_id:
-                        return found
-        except BrokenChain:
-            continue
-        if header.opened_ms < place.unix_ms - CLOCK_SLACK_MS:
-            break  # every older segment ended before the decision
+    found = _payloads(
+        folder / f"{place.writer:05d}",
+        Kind.DECISION,
+        decision_id,
+        since_ms=place.unix_ms - CLOCK_SLACK_MS,
+        until_ms=place.unix_ms + CLOCK_SLACK_MS,
+    )
+    return next(
+        (record for record in map(decode_record, found) if record.decision_id == decision_id), None
+    )
+
+
+def find_explanation(folder: Path, decision_id: str) -> ExplanationRecord | None:
+    """Why the model scored a decision as it did; None while no one has explained it.
+
+    Args:
+        folder: the region's journal folder.
+        decision_id: of a decision of this region.
+
+    Raises:
+        ValueError: not a decision id.
+    """
+    place = locate(decision_id)
+    for writer in _explainers(folder):
+        found = _payloads(
+            folder / f"{writer:05d}",
+            Kind.EXPLANATION,
+            decision_id,
+            since_ms=place.unix_ms - CLOCK_SLACK_MS,
+            until_ms=place.unix_ms + EXPLAINED_WITHIN_MS,
+        )
+        for explanation in map(decode_explanation, found):
+            if explanation.decision_id == decision_id:
+                return explanation
     return None
+
+
+def _explainers(folder: Path) -> Sequence[int]:
+    """The writer slots that hold explanations; none where that cannot be told."""
+    try:
+        return read_checkpoint(folder).writers
+    except (OSError, msgspec.MsgspecError):
+        return ()
+
+
+def _payloads(
+    slot: Path, kind: Kind, wanted: str, *, since_ms: int, until_ms: int
+) -> Iterator[bytes]:
+    """Payloads of a kind that hold a text, of the segments written to in a time, oldest first."""
+    for path, header in _segments(slot, since_ms=since_ms, until_ms=until_ms):
+        try:
+            data = path.read_bytes()
+            if wanted.encode() not in data:
+                continue  # thousands of records need not be walked
+            for record in records(data[HEADER_BYTES:], header):
+                if record.kind is kind and wanted.encode() in record.payload:
+                    yield record.payload
+        except (BrokenChain, FileNotFoundError):
+            continue
+
+
+def _segments(slot: Path, *, since_ms: int, until_ms: int) -> list[tuple[Path, SegmentHeader]]:
+    """The segments that were written to in a time, oldest first."""
+    found: list[tuple[Path, SegmentHeader]] = []
+    for path in reversed(segments_of(slot)):
+        try:
+            with path.open("rb") as file:
+                header = SegmentHeader.unpack(file.read(HEADER_BYTES))
+        except (BrokenChain, FileNotFoundError):
+            continue
+        if header.opened_ms <= until_ms:
+            found.append((path, header))
+        if header.opened_ms < since_ms:
+            break  # every older segment ended before that
+    return found[::-1]

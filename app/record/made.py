@@ -57,6 +57,7 @@ class Made:
         reasons: codes, strongest first.
         versions: what was in force.
         deadline_ms: what the decision had.
+        trace_id: of the caller's trace.
     """
 
     candidate: Candidate
@@ -67,6 +68,7 @@ class Made:
     reasons: Sequence[str]
     versions: Versions
     deadline_ms: int
+    trace_id: str | None = None
 
     def answer(
         self, *, decision_id: str, region: str, took_ms: float, signer: TokenSigner
@@ -142,6 +144,7 @@ class Made:
             feature_age_ms=answer.feature_age_ms,
             deadline_ms=self.deadline_ms,
             took_ms=answer.took_ms,
+            trace_id=self.trace_id,
         )
 
     @property

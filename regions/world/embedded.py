@@ -1,4 +1,4 @@
-"""The plan of an embedded region: datastore, applier, operations listener, scorer."""
+"""The plan of an embedded region: servers, shipper, applier, explainer, operations, scorer."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ from regions.world.plan import AliveFor, AnswersHttp, AnswersPing, Plan, Process
 from regions.world.settings import WorldSettings
 
 __all__ = ["datastore_binary", "embedded_plan"]
+
+# A replica that waits for others before it syncs comes up in five seconds instead of one, hence
+# the delay of 0.
+DATASTORE_SETTINGS = "repl-diskless-sync-delay 0"
+# Bounds what retention by number of runs does not; the shipper trims when it is reached.
+STREAM_SETTINGS = "maxmemory 256mb"
 
 # Datastores and operations hold what only this machine may reach, whatever the API's host is.
 _LOOPBACK = "127.0.0.1"
@@ -83,17 +89,30 @@ def _region_processes(
     api = AnswersHttp(host=settings.connect_host, port=ports.api, path="/livez")
     return [
         *(
-            _datastore(
-                region, shard, ports.datastore(shard), binary,
-                home=home, password_file=password_file,
+            _server(
+                region, "datastore" if shard == 0 else f"datastore-{shard}",
+                ports.datastore(shard), binary,
+                home=home, password_file=password_file, settings=DATASTORE_SETTINGS,
             )
             for shard in range(topology.region(region).shards)
         ),
-        python(
-            "applier", "-m", "app.features.applier",
-            ready=AliveFor(seconds=0.5), stop_timeout_s=3.0,
+        _server(
+            region, "stream", ports.stream, binary,
+            home=home, password_file=password_file, settings=STREAM_SETTINGS,
         ),
-        python("operations", "-m", "app.operations", ready=operations, stop_timeout_s=2.0),
+        python(
+            "shipper", "-m", "app.record.shipper",
+            ready=AliveFor(seconds=0.5), stop_timeout_s=2.5,
+        ),
+        python(
+            "applier", "-m", "app.features.applier_process",
+            ready=AliveFor(seconds=0.5), stop_timeout_s=1.5,
+        ),
+        python(
+            "explainer", "-m", "app.record.explainer",
+            ready=AliveFor(seconds=0.5), stop_timeout_s=1.0,
+        ),
+        python("operations", "-m", "app.operations", ready=operations, stop_timeout_s=1.0),
         python(
             "scorer", "-m", "gunicorn", "-c", "python:app.gunicorn_conf", "app.main:app",
             ready=api, stop_timeout_s=5.0,
@@ -119,6 +138,7 @@ def _environment(
             f"{name}={_store(name, settings, topology)}" for name in sources
         ),
         "STEPDOWN_STORE": _store(region, settings, topology),
+        "STEPDOWN_STREAM": f"{_LOOPBACK}:{ports.stream}",
         "STEPDOWN_DATASTORE_PASSWORD_FILE": str(password_file),
     }
 
@@ -130,17 +150,21 @@ def _store(region: str, settings: WorldSettings, topology: Topology) -> str:
     return "|".join(f"{_LOOPBACK}:{ports.datastore(shard)}" for shard in shards)
 
 
-def _datastore(
-    region: str, shard: int, port: int, binary: Path, *, home: Home, password_file: Path
+def _server(
+    region: str,
+    part: str,
+    port: int,
+    binary: Path,
+    *,
+    home: Home,
+    password_file: Path,
+    settings: str,
 ) -> ProcessSpec:
-    part = "datastore" if shard == 0 else f"datastore-{shard}"
     folder = home.region(region) / part
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     configuration = folder / "valkey.conf"
-    write_private(
-        configuration,
-        _datastore_configuration(folder, port, password_file.read_text("utf-8").strip()).encode(),
-    )
+    password = password_file.read_text("utf-8").strip()
+    write_private(configuration, _server_configuration(folder, port, password, settings).encode())
     return ProcessSpec(
         name=f"{region}/{part}",
         region=region,
@@ -149,15 +173,15 @@ def _datastore(
         log=str(home.log(region, part)),
         ready=AnswersPing(host=_LOOPBACK, port=port, password_file=str(password_file)),
         port=port,
+        stop_timeout_s=1.5,
     )
 
 
-def _datastore_configuration(folder: Path, port: int, password: str) -> str:
+def _server_configuration(folder: Path, port: int, password: str, settings: str) -> str:
     """The server's configuration file.
 
-    A replica that waits for others before it syncs comes up in five seconds instead of one, hence
-    the delay of 0; counters must never be evicted, hence the policy; the append-only file is the
-    persistence, so that there are no snapshots beside it.
+    Neither counters nor events must ever be evicted, hence the policy; the append-only file is
+    the persistence, so that there are no snapshots beside it.
     """
     return f"""\
 bind {_LOOPBACK}
@@ -168,6 +192,6 @@ dir "{folder}"
 appendonly yes
 appendfsync everysec
 save ""
-repl-diskless-sync-delay 0
 maxmemory-policy noeviction
+{settings}
 """

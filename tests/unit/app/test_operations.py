@@ -161,3 +161,25 @@ def test_a_counter_that_is_not_known_is_left_out(region):
     region.datagram(msgspec.msgpack.encode(push))
     assert region.metric("stepdown_of_a_later_release_total") is None
     assert region.metric("stepdown_scorers") == 1
+
+
+def test_a_shipper_shows_its_numbers_breakers_and_errors_and_is_no_scorer(region):
+    push = Push(
+        process="s",
+        counters={"shipper_failures\0shipper:stream": 4},
+        latency=[0] * (len(BOUNDS_MS) + 1),
+        latency_sum_ms=0.0,
+        gauges=Gauges(
+            breakers={"shipper:stream": "open"},
+            numbers={"shipper_backlog_events": 12.0, "of_a_later_release": 1.0},
+            errors={"shipper:stream": "refused"},
+        ),
+        role="shipper",
+    )
+    region.datagram(msgspec.msgpack.encode(push))
+    said = region.aggregator.readiness()
+    assert (said["ready"], said["scorers"]) == (False, 0)
+    assert said["errors"] == {"shipper:stream": "refused"}
+    assert region.metric("stepdown_shipper_backlog_events") == 12
+    assert region.metric('stepdown_breaker_closed{breaker="shipper:stream"}') == 0
+    assert region.metric('stepdown_shipper_failures_total{target="shipper:stream"}') == 4

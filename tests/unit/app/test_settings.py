@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import ConfigurationError, Shard, SourceAddress, load
+from app.settings import (
+    ConfigurationError,
+    KinesisAddress,
+    S3Address,
+    Shard,
+    SourceAddress,
+    load,
+)
 
 
 @pytest.fixture
@@ -131,3 +138,32 @@ def test_a_file_that_is_no_text_is_refused(home):
     (home / "stepdown.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load({"STEPDOWN_CONFIG": str(home / "stepdown.toml")})
+
+
+def test_the_stream_is_a_server_or_a_kinesis_stream(home):
+    assert loaded(home, stream="10.0.0.1:6379").stream_address() == Shard("10.0.0.1", 6379)
+    assert loaded(home, stream="kinesis:events").stream_address() == KinesisAddress("events")
+
+
+def test_object_storage_is_a_folder_or_a_bucket(home):
+    def address(text):
+        return loaded(home, object_storage=text).object_storage_address()
+
+    assert address("") == home / "us-east-1" / "object-storage"
+    assert address("/mnt/objects") == Path("/mnt/objects")
+    assert address("s3://journals") == S3Address("journals", "")
+    assert address("s3://journals/audit/") == S3Address("journals", "audit/")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("stream", "kinesis:"),
+        ("stream", "nowhere"),
+        ("object_storage", "s3://"),
+        ("object_storage", "gs://journals"),
+    ],
+)
+def test_a_stream_or_object_storage_that_cannot_be_is_named(home, name, text):
+    with pytest.raises(ConfigurationError, match=f"^{name}: "):
+        loaded(home, **{name: text})

@@ -22,18 +22,17 @@ def plan_of(home: Path, *regions: str, **settings: object) -> Plan:
 
 def test_a_region_starts_from_the_datastore_up_to_the_scorer(tmp_path):
     plan = plan_of(tmp_path, "us-east-1")
-    assert [spec.name for spec in plan.processes] == [
-        "us-east-1/datastore",
-        "us-east-1/applier",
-        "us-east-1/operations",
-        "us-east-1/scorer",
-    ]
-    assert [spec.port for spec in plan.processes] == [30_010, None, 30_001, 30_000]
+    names = [spec.name.removeprefix("us-east-1/") for spec in plan.processes]
+    assert names[:4] == ["datastore", "stream", "shipper", "applier"]
+    assert names[-2:] == ["operations", "scorer"]
+    ports = [spec.port for spec in plan.processes if spec.port is not None]
+    assert ports == [30_010, 30_013, 30_001, 30_000]
 
 
 def test_readiness_is_asked_of_each_process_as_its_users_would(tmp_path):
-    datastore, _, operations, scorer = plan_of(tmp_path, "us-east-1").processes
+    datastore, stream, *_, operations, scorer = plan_of(tmp_path, "us-east-1").processes
     assert isinstance(datastore.ready, AnswersPing)
+    assert isinstance(stream.ready, AnswersPing)
     assert operations.ready == AnswersHttp(host="127.0.0.1", port=30_001, path="/livez")
     assert scorer.ready == AnswersHttp(host="127.0.0.1", port=30_000, path="/livez")
 
@@ -46,6 +45,7 @@ def test_a_scorer_is_told_what_it_needs(tmp_path):
     assert environment["STEPDOWN_API_PORT"] == "30000"
     assert environment["STEPDOWN_OPERATIONS_PORT"] == "30001"
     assert environment["STEPDOWN_STORE"] == "127.0.0.1:30010"
+    assert environment["STEPDOWN_STREAM"] == "127.0.0.1:30013"
     assert environment["STEPDOWN_SOURCES"] == "us-east-1=127.0.0.1:30010"
 
 
@@ -67,6 +67,14 @@ def test_each_shard_of_a_store_is_a_datastore_of_its_own(tmp_path):
         "us-east-1/datastore-1",
     ]
     assert plan.processes[-1].environment["STEPDOWN_STORE"] == "127.0.0.1:30010|127.0.0.1:30011"
+
+
+def test_the_streams_memory_is_bounded(tmp_path):
+    stream = plan_of(tmp_path, "us-east-1").processes[1]
+    lines = Path(stream.command[1]).read_text().splitlines()
+    for line in ("port 30013", "maxmemory 256mb", "maxmemory-policy noeviction", "appendonly yes"):
+        assert line in lines
+    assert "repl-diskless-sync-delay 0" not in lines
 
 
 def test_the_datastores_configuration_is_private_and_keeps_what_it_is_told(tmp_path):
@@ -96,7 +104,9 @@ def test_the_password_is_nowhere_in_the_plan(tmp_path):
 
 def test_only_the_api_listens_where_others_can_reach_it(tmp_path):
     plan = plan_of(tmp_path, "us-east-1", host="0.0.0.0", allow_remote=True)
-    assert [spec.host for spec in plan.processes] == ["127.0.0.1"] * 3 + ["0.0.0.0"]
+    *others, scorer = [spec.host for spec in plan.processes]
+    assert set(others) == {"127.0.0.1"}
+    assert scorer == "0.0.0.0"
 
 
 def test_everything_stops_within_fifteen_seconds(tmp_path):

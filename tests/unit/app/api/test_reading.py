@@ -7,7 +7,7 @@ import json
 import pytest
 
 from app.api.problem import Invalid, Malformed
-from app.api.reading import read_attempt, read_deadline_ms, read_retry
+from app.api.reading import read_attempt, read_deadline_ms, read_retry, read_trace_id
 
 BODY = {
     "attempt_id": "a1",
@@ -182,3 +182,23 @@ def test_a_retry_says_how_often(header, count):
 def test_any_other_retry_is_refused(header):
     with pytest.raises(Malformed, match="X-Attempt-Retry"):
         read_retry(header)
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.mark.parametrize(
+    ("header", "trace_id"),
+    [
+        (f"00-{TRACE}-b7ad6b7169203331-01", TRACE),
+        (f"cc-{TRACE}-b7ad6b7169203331-01-what-comes-later", TRACE),
+        (None, None),
+        ("", None),
+        (f"ff-{TRACE}-b7ad6b7169203331-01", None),
+        (f"00-{'0' * 32}-b7ad6b7169203331-01", None),
+        (f"00-{TRACE.upper()}-b7ad6b7169203331-01", None),
+        ("nonsense", None),
+    ],
+)
+def test_a_trace_is_read_where_there_is_one_and_never_an_error(header, trace_id):
+    assert read_trace_id(None if header is None else header.encode()) == trace_id
