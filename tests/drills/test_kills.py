@@ -31,7 +31,6 @@ def test_every_decision_that_a_client_was_given_is_in_the_journal_after_workers_
     assert result.passed, result
     assert result.answered > 100
     assert result.epochs >= 2 + 4, "every replaced worker opened a journal epoch of its own"
-    assert result.unanswered <= result.kills * 4, "only what was in flight in a killed worker"
     assert fresh_service.world.process(f"{fresh_service.region}/scorer").pid == before
 
     verified = stepdown("audit", "verify", home=fresh_service.home)

@@ -20,9 +20,9 @@ from app.api.auth import Scope, add_key
 from app.api.docs import openapi
 
 DECISIONS = "/v1/decisions"
-FOLLOWED_S = 2.0  # from when a changed file is to be in force
+FOLLOWED_S = 10.0  # longest wait for a changed file to be in force, on a busy machine
 PUSH_S = 1.0  # between two pushes of a scorer's counts
-PUSHED_S = 4.0  # from when a decision is to be in the metrics
+PUSHED_S = 10.0  # longest wait for a decision to be in the metrics
 
 T = TypeVar("T")
 
