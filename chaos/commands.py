@@ -18,6 +18,8 @@ from rich.table import Table
 from app.errors import OperatorError
 
 if TYPE_CHECKING:
+    import redis
+
     from chaos.load import Load
     from regions.world.control import World
 
@@ -31,10 +33,10 @@ app.add_typer(drill, name="drill")
 @drill.command("list")
 def list_drills() -> None:
     """Show the drills."""
-    from chaos import descent, kills
+    from chaos import descent, kills, outage
 
     table = Table(show_header=False, box=None)
-    for name, module in (("descent", descent), ("kills", kills)):
+    for name, module in (("descent", descent), ("kills", kills), ("outage", outage)):
         table.add_row(f"[bold]{name}", (module.__doc__ or "").split("\n\n")[0].replace("\n", " "))
     Console().print(table)
 
@@ -44,8 +46,11 @@ def run(  # noqa: PLR0917 - a command line's options
     name: Annotated[str, typer.Argument(help="Of the drill; see 'stepdown drill list'.")],
     rate: Annotated[float, typer.Option(min=1, max=500, help="Attempts a second.")] = 40.0,
     hold: Annotated[
-        float, typer.Option(min=0.5, max=600, help="Seconds at each step of the descent.")
-    ] = 3.0,
+        float | None,
+        typer.Option(
+            min=0.5, max=600, help="Seconds at each step of the descent (3), or of the outage (60)."
+        ),
+    ] = None,
     times: Annotated[int, typer.Option(min=1, max=1_000, help="Workers to kill.")] = 50,
     home: Annotated[
         Path, typer.Option(envvar="STEPDOWN_HOME", help="Folder of all state and logs.")
@@ -55,13 +60,16 @@ def run(  # noqa: PLR0917 - a command line's options
     ] = False,
 ) -> None:
     """Run a drill against the service that 'stepdown up' started. Exit code 1 if it fails."""
-    if name not in {"descent", "kills"}:
+    if name not in {"descent", "kills", "outage"}:
         raise OperatorError(f"there is no drill {name!r}; see 'stepdown drill list'.")
     target = _target(home, rate, keep_alive=name != "kills")
-    if name == "descent":
-        passed = _descent(target, hold, json=json)
-    else:
-        passed = _kills(target, times, json=json)
+    match name:
+        case "descent":
+            passed = _descent(target, hold or 3.0, json=json)
+        case "kills":
+            passed = _kills(target, times, json=json)
+        case _:
+            passed = _outage(target, hold or 60.0, json=json)
     if not passed:
         raise typer.Exit(1)
 
@@ -74,6 +82,18 @@ class _Target:
     load: Load
     region: str
     folder: Path
+
+    def store(self) -> redis.Redis:
+        """A client of the region's datastore."""
+        import redis
+
+        home = self.folder.parent
+        return redis.Redis(
+            port=self.world.status().port(f"{self.region}/datastore") or 0,
+            password=(home / "secrets" / "datastore").read_text().strip(),
+            protocol=2,
+            socket_timeout=2.0,
+        )
 
 
 def _target(home: Path, rate: float, *, keep_alive: bool) -> _Target:
@@ -180,6 +200,37 @@ def _kills(target: _Target, times: int, *, json: bool) -> bool:
     console.print(
         f"lost with a host: what was appended in the last {window.p50_ms} ms (p50), "
         f"{window.p99_ms} ms (p99), {window.max_ms} ms (worst of {window.groups} groups)"
+    )
+    return result.passed
+
+
+def _outage(target: _Target, hold_s: float, *, json: bool) -> bool:
+    from chaos.outage import run_outage
+
+    screen = Console(stderr=True)
+    result = asyncio.run(
+        run_outage(
+            target.world,
+            target.load,
+            folder=target.folder,
+            region=target.region,
+            store=target.store(),
+            hold_s=hold_s,
+            on_phase=lambda what: screen.print(f"  {what}"),
+        )
+    )
+    if json:
+        _print_json({**msgspec.to_builtins(result), "passed": result.passed})
+        return result.passed
+    rungs = ", ".join(f"{rung} {count:,}" for rung, count in result.rungs.items())
+    console = Console()
+    console.print(
+        f"{result.requests:,} attempts, {result.failed} failed ({rungs}); "
+        f"drained {result.drained_s} s after the return"
+    )
+    console.print(
+        f"{result.decisions:,} decisions in the journal, {result.lost} lost, "
+        f"{result.twice} counted twice: {_verdict(result.passed)}"
     )
     return result.passed
 

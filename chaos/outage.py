@@ -1,0 +1,137 @@
+"""Outage: the stream is killed and the object storage is gone, for a minute, under load.
+
+Answers must go on; the backlog stays in the journals and drains once both are back; and every
+decision is counted once, which is checked card by card against the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from app.features.packed import key, layout_of
+from app.features.spec import Entity
+from app.record.decision import decode_counter_event
+from app.record.frames import Kind
+from app.streams.journal_tail import JournalTail
+from chaos.faults import file_gone, process_down
+from chaos.load import Load
+from regions.world.control import World
+
+__all__ = ["Outage", "run_outage"]
+
+DRAIN_S = 60.0
+BEFORE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """What an outage came to.
+
+    Attributes:
+        requests: attempts sent.
+        failed: attempts without a valid decision in time.
+        rungs: decisions by rung.
+        drained_s: from the return until every decision was counted; None if that never was.
+        decisions: in the journal.
+        lost: decisions that no counter has.
+        twice: decisions that were counted more than once.
+    """
+
+    requests: int
+    failed: int
+    rungs: Mapping[str, int]
+    drained_s: float | None
+    decisions: int
+    lost: int
+    twice: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether every attempt was answered, and every decision counted once."""
+        return self.failed == 0 and self.lost == 0 and self.twice == 0 and self.decisions > 0
+
+
+async def run_outage(
+    world: World,
+    load: Load,
+    *,
+    folder: Path,
+    region: str,
+    store: redis.Redis,
+    hold_s: float,
+    on_phase: Callable[[str], None] = lambda _: None,
+) -> Outage:
+    """Run the outage under load; whatever happens, everything is given back.
+
+    Args:
+        world: that runs the stream.
+        load: that runs all the while.
+        folder: of the region.
+        region: its name.
+        store: the region's datastore, one shard.
+        hold_s: how long stream and object storage are away.
+        on_phase: told what begins.
+    """
+    storage = folder / "object-storage"
+    storage.mkdir(exist_ok=True)
+    async with load.running():
+        await asyncio.sleep(BEFORE_S)
+        with ExitStack() as away:
+            on_phase("stream and object storage are gone")
+            await asyncio.to_thread(away.enter_context, process_down(world, f"{region}/stream"))
+            away.enter_context(file_gone(storage))
+            await asyncio.sleep(hold_s)
+            on_phase("both are back")
+            await asyncio.to_thread(away.close)
+    back_s = time.monotonic()
+    journaled = _journaled(folder / "journal")
+    drained_s = None
+    while time.monotonic() - back_s < DRAIN_S:
+        counted = _counted(store, journaled)
+        if all(counted[name] >= count for name, count in journaled.items()):
+            drained_s = round(time.monotonic() - back_s, 2)
+            break
+        await asyncio.sleep(0.2)
+    await asyncio.sleep(2.0)  # what would be counted twice would be by now
+    counted = _counted(store, journaled)
+    return Outage(
+        requests=len(load.outcomes),
+        failed=sum(outcome.failure is not None for outcome in load.outcomes),
+        rungs=Counter(outcome.rung for outcome in load.outcomes if outcome.rung is not None),
+        drained_s=drained_s,
+        decisions=journaled.total(),
+        lost=(journaled - counted).total(),
+        twice=(counted - journaled).total(),
+    )
+
+
+def _journaled(journal: Path) -> Counter[str]:
+    """Decisions in the journals by the key of their card's counters."""
+    found: Counter[str] = Counter()
+    tail = JournalTail(journal)
+    while records := tail.read(1_000):
+        for record in records:
+            if record.kind is Kind.DECISION:
+                event = decode_counter_event(record.payload)
+                if (card := event.entities.get(Entity.CARD)) is not None:
+                    found[key(event.tenant, Entity.CARD, card)] += 1
+    return found
+
+
+def _counted(store: redis.Redis, journaled: Counter[str]) -> Counter[str]:
+    """Attempts that the store has counted, by the same keys; a day's counters hold them all."""
+    layout = layout_of(Entity.CARD)
+    found: Counter[str] = Counter()
+    for name in journaled:
+        raw = store.get(name)
+        if isinstance(raw, bytes):
+            found[name] = int(layout.decode([raw])["card_attempted_24h"].sum())
+    return found
