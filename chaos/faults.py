@@ -12,7 +12,7 @@ from pathlib import Path
 
 from regions.world.control import World
 
-__all__ = ["file_broken", "file_gone", "process_down"]
+__all__ = ["file_broken", "file_gone", "folder_unusable", "process_down"]
 
 READY_TIMEOUT_S = 15.0
 
@@ -51,8 +51,20 @@ def file_broken(path: Path, content: bytes = b"\xff not what it was") -> Iterato
         aside.rename(path)
 
 
+@contextmanager
+def folder_unusable(path: Path) -> Iterator[None]:
+    """Nothing can be read from a folder or written to it, nor can it be made anew."""
+    aside = _set_aside(path)
+    path.write_bytes(b"not a folder")
+    try:
+        yield
+    finally:
+        path.unlink()
+        aside.rename(path)
+
+
 def _set_aside(path: Path) -> Path:
-    """Move a file out of the way, to a name that faults inside this one do not take."""
+    """Move a file or folder out of the way, to a name that faults inside this one do not take."""
     aside = path.with_name(f"{path.name}.aside-{secrets.token_hex(4)}")
     path.rename(aside)
     return aside

@@ -21,7 +21,7 @@ from app.features.spec import Entity
 from app.record.decision import decode_counter_event
 from app.record.frames import Kind
 from app.streams.journal_tail import JournalTail
-from chaos.faults import file_gone, process_down
+from chaos.faults import folder_unusable, process_down
 from chaos.load import Load
 from regions.world.control import World
 
@@ -87,7 +87,7 @@ async def run_outage(
         with ExitStack() as away:
             on_phase("stream and object storage are gone")
             await asyncio.to_thread(away.enter_context, process_down(world, f"{region}/stream"))
-            away.enter_context(file_gone(storage))
+            away.enter_context(folder_unusable(storage))
             await asyncio.sleep(hold_s)
             on_phase("both are back")
             await asyncio.to_thread(away.close)

@@ -39,4 +39,4 @@ def test_with_stream_and_object_storage_away_every_attempt_is_answered_and_count
     assert outage.passed, outage
     assert outage.drained_s is not None
     assert outage.decisions > 150
-    assert not (fresh_service.home / region / "object-storage.aside").exists()
+    assert (fresh_service.home / region / "object-storage").is_dir()
