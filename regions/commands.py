@@ -51,6 +51,7 @@ def up(home: HomeOption = None, json: JsonOption = False) -> None:
         already = _is_running(settings)
         if already:
             screen.print("the service was started before.")
+            _publish(settings, screen)
             now = _wait(World(settings.home), screen)
         else:
             now = _start(settings, load_topology(), screen)

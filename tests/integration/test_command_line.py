@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,11 @@ def processes_with(home):
     return found
 
 
+def rungs_of(service, stepdown):
+    said = json.loads(stepdown("status", "--json", home=service.home).stdout)
+    return said["regions"][service.region]["rungs"]
+
+
 def test_up_again_is_quick_and_harmless(service, stepdown):
     before = service.world.status()
     again = stepdown("up", "--json", home=service.home, port_base=service.port)
@@ -32,6 +38,20 @@ def test_up_again_is_quick_and_harmless(service, stepdown):
     assert {sample["rung"] for sample in said["samples"]} == {"full"}
     after = service.world.status()
     assert [one.pid for one in before.processes] == [one.pid for one in after.processes]
+
+
+def test_up_puts_back_what_was_withdrawn(service, stepdown):
+    for kind in ("model", "snapshot"):
+        (service.published / kind / "current").unlink()
+    (service.published / "rules" / "rules.yaml").unlink()
+    again = stepdown("up", "--json", home=service.home, port_base=service.port)
+    assert again.returncode == 0, again.stderr
+    for kind in ("model", "snapshot"):
+        assert (service.published / kind / "current").exists()
+    assert (service.published / "rules" / "rules.yaml").exists()
+    give_up_s = time.monotonic() + 15
+    while any(not rung["available"] for rung in rungs_of(service, stepdown).values()):
+        assert time.monotonic() < give_up_s
 
 
 def test_up_on_a_busy_port_is_one_sentence_that_names_the_port(service, trained, stepdown):
