@@ -123,13 +123,15 @@ def train(
     Running scorers follow within a second. A version that fails its checks is refused and the
     last good one stays.
     """
-    from app.models.training.release import release
-    from app.publish import adopt
     from app.registry import KINDS, Registry
 
     registry = Registry(home)
+    history = _history(data or registry.data)
+    from app.models.training.release import release
+    from app.publish import adopt
+
     with _progress(json=json) as report:
-        artifact, metrics = release(registry, data or registry.data, report)
+        artifact, metrics = release(registry, history, report)
     folders = [home / name / "published" for name in region] if region else _regions(home)
     for folder in folders:
         for kind in KINDS:
@@ -150,18 +152,20 @@ def evaluate(
     data: DataOption = None, home: HomeOption = Path(".stepdown"), json: JsonOption = False
 ) -> None:
     """Measure every rung on the last week of a history."""
+    from app.registry import Registry
+
+    registry = Registry(home)
+    folder_of_history = _history(data or registry.data)
     from app.models.artifact import load_artifact
     from app.models.training.evaluate import evaluate as measure
     from app.models.training.history import load_history
     from app.models.training.inputs import inputs_of
     from app.publish import current
-    from app.registry import Registry
 
-    registry = Registry(home)
     folder = registry.folder / "model"
     artifact = load_artifact(folder, current(folder))
     with _progress(json=json) as report:
-        history = load_history(data or registry.data)
+        history = load_history(folder_of_history)
         table = inputs_of(history, lambda done, what: report(0.3 * done, what))
         metrics = measure(
             history, table, artifact, lambda done, what: report(0.3 + 0.7 * done, what)
@@ -232,6 +236,17 @@ def revoke_key(
     if not known:
         raise OperatorError(f"there is no key {id!r}; see 'stepdown keys list'.")
     typer.echo(f"{id} is out of force within a second.")
+
+
+def _history(folder: Path) -> Path:
+    """A folder with a finished history; said before the training libraries are loaded.
+
+    Raises:
+        OperatorError: it holds none.
+    """
+    if not (folder / "manifest.json").exists():
+        raise OperatorError(f"{folder} holds no finished simulation; make one: stepdown simulate.")
+    return folder
 
 
 def _attempt(source: str, home: Path) -> bytes:

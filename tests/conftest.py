@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,21 +131,33 @@ def run_stepdown(
 
 
 @pytest.fixture(scope="session")
-def service(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def services(
+    trained: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], AbstractContextManager[Service]]:
+    """Runs a service from a copy of what was trained, for as long as a block lasts."""
+
+    @contextmanager
+    def running() -> Iterator[Service]:
+        home = tmp_path_factory.mktemp("service") / "home"
+        shutil.copytree(trained, home, ignore=shutil.ignore_patterns("data"))
+        yield start_service(home)
+        stop_service(home)
+
+    return running
+
+
+@pytest.fixture(scope="session")
+def service(services: Callable[[], AbstractContextManager[Service]]) -> Iterator[Service]:
     """A service that tests share and leave as they found it."""
-    home = tmp_path_factory.mktemp("service") / "home"
-    shutil.copytree(trained, home)
-    yield start_service(home)
-    stop_service(home)
+    with services() as running:
+        yield running
 
 
 @pytest.fixture
-def fresh_service(trained: Path, tmp_path: Path) -> Iterator[Service]:
+def fresh_service(services: Callable[[], AbstractContextManager[Service]]) -> Iterator[Service]:
     """A service of one's own, to break."""
-    home = tmp_path / "home"
-    shutil.copytree(trained, home)
-    yield start_service(home)
-    stop_service(home)
+    with services() as running:
+        yield running
 
 
 def _free(base: int) -> bool:

@@ -11,23 +11,23 @@ ANSWERED_WITHIN_MS = 1_900.0
 
 
 def test_the_ladder_descends_to_the_last_rung_and_climbs_back_without_a_failed_request(
-    fresh_service,
+    drilled,
 ):
     load = Load(
-        fresh_service.api,
-        key=fresh_service.key,
-        bodies=[sample.body for sample in load_samples(fresh_service.home)],
+        drilled.api,
+        key=drilled.key,
+        bodies=[sample.body for sample in load_samples(drilled.home)],
         rate=25,
         deadline_ms=ANSWERED_WITHIN_MS,
     )
-    before = {process.name: process.pid for process in fresh_service.world.status().processes}
+    before = {process.name: process.pid for process in drilled.world.status().processes}
 
     descent = asyncio.run(
         run_descent(
-            fresh_service.world,
+            drilled.world,
             load,
-            published=fresh_service.published,
-            region=fresh_service.region,
+            published=drilled.published,
+            region=drilled.region,
             hold_s=1.5,
         )
     )
@@ -47,6 +47,6 @@ def test_the_ladder_descends_to_the_last_rung_and_climbs_back_without_a_failed_r
     assert why[2] == {"full": "snapshot_unavailable", "batch": "snapshot_unavailable"}
     assert why[4]["rules"] == "rules_unavailable"
 
-    after = {process.name: process.pid for process in fresh_service.world.status().processes}
+    after = {process.name: process.pid for process in drilled.world.status().processes}
     restarted = {name for name in before if before[name] != after[name]}
-    assert restarted == {f"{fresh_service.region}/datastore"}, "only what was killed was restarted"
+    assert restarted == {f"{drilled.region}/datastore"}, "only what was killed was restarted"

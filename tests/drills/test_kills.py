@@ -8,34 +8,34 @@ from chaos.load import Load
 
 
 def test_every_decision_that_a_client_was_given_is_in_the_journal_after_workers_were_killed(
-    fresh_service, stepdown
+    drilled, stepdown
 ):
     load = Load(
-        fresh_service.api,
-        key=fresh_service.key,
-        bodies=[sample.body for sample in load_samples(fresh_service.home)],
+        drilled.api,
+        key=drilled.key,
+        bodies=[sample.body for sample in load_samples(drilled.home)],
         rate=60,
         deadline_ms=1_900.0,
         keep_alive=False,
     )
-    before = fresh_service.world.process(f"{fresh_service.region}/scorer").pid
+    before = drilled.world.process(f"{drilled.region}/scorer").pid
     result = asyncio.run(
         run_kills(
-            fresh_service.world,
+            drilled.world,
             load,
-            journal=fresh_service.home / fresh_service.region / "journal",
-            scorer=f"{fresh_service.region}/scorer",
-            kills=4,
+            journal=drilled.home / drilled.region / "journal",
+            scorer=f"{drilled.region}/scorer",
+            kills=3,
         )
     )
     assert result.passed, result
     assert result.answered > 100
-    assert result.epochs >= 2 + 4, "every replaced worker opened a journal epoch of its own"
-    assert fresh_service.world.process(f"{fresh_service.region}/scorer").pid == before
+    assert result.epochs >= 2 + 3, "every replaced worker opened a journal epoch of its own"
+    assert drilled.world.process(f"{drilled.region}/scorer").pid == before
 
-    verified = stepdown("audit", "verify", home=fresh_service.home)
+    verified = stepdown("audit", "verify", home=drilled.home)
     assert verified.returncode == 0, verified.stdout
-    replayed = stepdown("audit", "replay", "--sample", "200", home=fresh_service.home)
+    replayed = stepdown("audit", "replay", "--sample", "200", home=drilled.home)
     assert replayed.returncode == 0, replayed.stdout
 
 

@@ -10,26 +10,26 @@ from chaos.outage import run_outage
 
 
 def test_with_stream_and_object_storage_away_every_attempt_is_answered_and_counted_once(
-    fresh_service,
+    drilled,
 ):
     load = Load(
-        fresh_service.api,
-        key=fresh_service.key,
-        bodies=[sample.body for sample in load_samples(fresh_service.home)],
+        drilled.api,
+        key=drilled.key,
+        bodies=[sample.body for sample in load_samples(drilled.home)],
         rate=30,
         deadline_ms=1_900.0,
     )
-    region = fresh_service.region
+    region = drilled.region
     store = redis.Redis(
-        port=fresh_service.world.status().port(f"{region}/datastore"),
-        password=(fresh_service.home / "secrets" / "datastore").read_text().strip(),
+        port=drilled.world.status().port(f"{region}/datastore"),
+        password=(drilled.home / "secrets" / "datastore").read_text().strip(),
         protocol=2,
     )
     outage = asyncio.run(
         run_outage(
-            fresh_service.world,
+            drilled.world,
             load,
-            folder=fresh_service.home / region,
+            folder=drilled.home / region,
             region=region,
             store=store,
             hold_s=4.0,
@@ -39,4 +39,4 @@ def test_with_stream_and_object_storage_away_every_attempt_is_answered_and_count
     assert outage.passed, outage
     assert outage.drained_s is not None
     assert outage.decisions > 150
-    assert (fresh_service.home / region / "object-storage").is_dir()
+    assert (drilled.home / region / "object-storage").is_dir()
