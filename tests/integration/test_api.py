@@ -21,6 +21,7 @@ from app.api.docs import openapi
 
 DECISIONS = "/v1/decisions"
 FOLLOWED_S = 10.0  # longest wait for a changed file to be in force, on a busy machine
+POLLS_S = 2.0  # several polls of the disk by a scorer
 PUSH_S = 1.0  # between two pushes of a scorer's counts
 PUSHED_S = 10.0  # longest wait for a decision to be in the metrics
 
@@ -279,7 +280,14 @@ def eventually(check: Callable[[], bool], within_s: float) -> bool:
 
 
 def in_every_worker(check: Callable[[], bool]) -> bool:
-    """Whether a change on disk is in force in time; each call may reach another worker."""
+    """Whether a change on disk is in force in time.
+
+    Each call may reach another worker, or the same one every time; so the others get as long as
+    some polls of the disk take, once one has followed.
+    """
+    if not eventually(lambda: all(check() for _ in range(12)), FOLLOWED_S):
+        return False
+    time.sleep(POLLS_S)
     return eventually(lambda: all(check() for _ in range(12)), FOLLOWED_S)
 
 
