@@ -84,7 +84,7 @@ class Holdings:
     """Everything a scorer holds that may go missing.
 
     Attributes:
-        artifact: that may decide; see `deciding_artifact`.
+        artifact: the one in force, if it may decide.
         snapshot: of batch features.
         rules: the rule file.
         published: versions by kind, for the record.

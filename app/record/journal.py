@@ -44,7 +44,7 @@ class Journal:
     """One writer's append-only journal. For one thread; the fsync thread is its own.
 
     A full segment is closed by a signed seal, and so is the last one when the journal is. The
-    signature costs the append that fills a segment 50 us more: 5 ns a decision.
+    signature costs the append that fills a segment 32 to 37 us more: 4 ns a decision.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 A key's id is the SHA-256 of its public half, so the id in a seal already fixes key and algorithm:
 there is no algorithm field that could be lied about. Seals are signed by a key in a file, in the
-process that writes the journal: 50 us once a segment. A key in a key management service takes
+process that writes the journal: 32 to 37 us once a segment. A key in a key management service takes
 milliseconds to seconds and fails on its own, so it never signs a seal: it endorses the host's
 key, once, and may do so late (see `Keyring.endorse`).
 """
