@@ -176,8 +176,8 @@ def _refuse_duplicate_keys(body: bytes, canonical: bytes) -> None:
     """A key twice in one object is ambiguous: readers differ in which value they take.
 
     The decoder keeps the last one, so a body without escapes that holds a key twice has more
-    colons than its canonical form. That costs less than 1 us; the exact walk only runs when they differ
-    for this or for an innocent reason.
+    colons than its canonical form. That costs less than 1 us; the exact walk only runs when they
+    differ, for this or for an innocent reason.
     """
     if b"\\" not in body and body.count(b":") == canonical.count(b":"):
         return
