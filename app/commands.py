@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shutil
 import sys
 import time
@@ -20,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from app.errors import OperatorError
+from app.fresh_id import fresh_id
 
 __all__ = ["app"]
 
@@ -259,7 +259,7 @@ def _attempt(source: str, home: Path) -> bytes:
         if not 1 <= int(source) <= len(samples):
             raise OperatorError(f"there are sample attempts 1 to {len(samples)}.")
         body = samples[int(source) - 1].body
-        return msgspec.json.encode({**body, "attempt_id": f"att_{secrets.token_hex(8)}"})
+        return msgspec.json.encode({**body, "attempt_id": fresh_id("att")})
     try:
         return Path(source).read_bytes()
     except OSError as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from app.errors import OperatorError
+from app.fresh_id import fresh_id
 from app.post import post_decision
 from app.registry import Registry
 
@@ -52,9 +52,9 @@ def post_samples(api_url: str, home: Path) -> list[dict[str, Any]]:
     for sample in load_samples(home):
         answer: dict[str, Any] = {}
         for _ in range(sample.cards):
-            body = {**sample.body, "attempt_id": f"att_{secrets.token_hex(8)}"}
+            body = {**sample.body, "attempt_id": fresh_id("att")}
             if sample.cards > 1:
-                body["instrument"] = {**body["instrument"], "token": f"tok_{secrets.token_hex(8)}"}
+                body["instrument"] = {**body["instrument"], "token": fresh_id("tok")}
             answer = post_decision(api_url, msgspec.json.encode(body), key=key)
         amount = sample.body["amount"]
         rows.append(

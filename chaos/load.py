@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +17,8 @@ from typing import Any
 
 import aiohttp
 import msgspec
+
+from app.fresh_id import fresh_id
 
 __all__ = ["Load", "Outcome"]
 
@@ -124,7 +125,7 @@ class Load:
             await asyncio.gather(*in_flight)
 
     async def _attempt(self, session: aiohttp.ClientSession, due_s: float) -> None:
-        body = {**next(self._bodies), "attempt_id": f"att_{secrets.token_hex(8)}"}
+        body = {**next(self._bodies), "attempt_id": fresh_id("att")}
         answer: dict[str, Any] = {}
         failure: str | None = None
         try:

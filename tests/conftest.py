@@ -26,6 +26,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from app.fresh_id import fresh_id
 from app.settings import Shard
 from regions.world.control import World
 from regions.world.embedded import datastore_binary
@@ -64,7 +65,7 @@ class Service:
     def sample(self, number: int = 0) -> dict[str, Any]:
         """The body of a sample attempt, with an attempt id of its own."""
         samples = json.loads((self.home / "registry" / "samples.json").read_bytes())
-        return {**samples[number]["body"], "attempt_id": f"att_{secrets.token_hex(8)}"}
+        return {**samples[number]["body"], "attempt_id": fresh_id("att")}
 
     def post(self, body: dict[str, Any], **headers: str) -> tuple[int, dict[str, Any]]:
         """Post an attempt; status and answer."""
