@@ -27,6 +27,7 @@ class DecisionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
         entities: id by entity, as counted.
         bits: bit of an entity's id in distinct bitmaps, computed here, once.
         merchant: the directory's entry as used.
+        large: whether the amount was far above the card's own mean, as far as was known.
         action: what was answered.
         score: calibrated probability, where a model scored.
         ranking: orders attempts by suspicion on this rung.
@@ -60,6 +61,7 @@ class DecisionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     entities: dict[str, str]
     bits: dict[str, int]
     merchant: dict[str, str]
+    large: bool = False
     action: str
     score: float | None = None
     ranking: float

@@ -70,6 +70,7 @@ class Kind(enum.IntEnum):
     SEAL = 4  # closes a segment: app.record.seal
     GAP = 5  # decisions that were answered without a record: app.record.gap
     EXPLANATION = 6  # why a model scored as it did: app.record.explanation
+    EFFECT = 7  # an outcome or label joined with its decision: app.record.effect
 
 
 _KINDS: dict[int, Kind] = {kind.value: kind for kind in Kind}
