@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.api.auth import Scope, add_key
+from app.features.spec import FeatureSet
 from app.publish import CURRENT, adopt
 from app.record.token import token_secret
 from app.registry import DEMO_TENANT, KINDS, Registry
@@ -18,12 +19,15 @@ from app.rulebook import DEFAULT_RULES
 __all__ = ["ensure_published"]
 
 
-def ensure_published(home: Path, region: str, report: Callable[[float, str], None]) -> None:
+def ensure_published(
+    home: Path, region: str, features: FeatureSet, report: Callable[[float, str], None]
+) -> None:
     """Have everything that a region's processes load.
 
     Args:
         home: folder of all local state.
         region: to publish in.
+        features: what the models see.
         report: told the share done, 0 to 1, and what is being done.
 
     Raises:
@@ -35,7 +39,7 @@ def ensure_published(home: Path, region: str, report: Callable[[float, str], Non
         # Only a first start needs the training libraries, which take a second to import.
         from app.models.training.release import first_release  # noqa: PLC0415
 
-        first_release(registry, report)
+        first_release(registry, features, report)
     published = home / region / "published"
     for kind in KINDS:
         if not (published / kind / CURRENT).exists():

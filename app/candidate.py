@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from msgspec import UNSET
 
 from app.api.wire import Attempt, as_datetime
-from app.features.snapshot import MerchantEntry
+from app.features.directory import MerchantEntry
 from app.features.spec import DAY_MS, Entity
 from app.policy import UNKNOWN_TIER
 

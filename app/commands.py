@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import re
 import shutil
@@ -32,8 +33,22 @@ HomeOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 DataOption = Annotated[
-    Path | None, typer.Option(help="Folder of a simulated history; HOME/data by default.")
+    Path | None,
+    typer.Option(
+        help="Folder of a simulated history, or with --mapping any Parquet or CSV; "
+        "HOME/data by default."
+    ),
 ]
+MappingOption = Annotated[
+    Path | None, typer.Option(help="File that says what the columns of --data are.")
+]
+
+
+class FeatureSetName(enum.StrEnum):
+    """Feature sets of this release; a test holds them to `app.features.sets`."""
+
+    REFERENCE = "reference"
+    WIDE = "wide"
 
 
 @app.command()
@@ -111,6 +126,10 @@ def simulate(  # noqa: PLR0917 - a command line's options
 @app.command()
 def train(
     data: DataOption = None,
+    mapping: MappingOption = None,
+    features: Annotated[
+        FeatureSetName, typer.Option(help="Feature set that the models see.")
+    ] = FeatureSetName.REFERENCE,
     home: HomeOption = Path(".stepdown"),
     region: Annotated[
         list[str] | None,
@@ -126,12 +145,21 @@ def train(
     from app.registry import KINDS, Registry
 
     registry = Registry(home)
-    history = _history(data or registry.data)
+    where = _history(data or registry.data, mapping)
+    from app.features.sets import feature_set
+    from app.models.training.mapped import read_history
     from app.models.training.release import release
     from app.publish import adopt
 
     with _progress(json=json) as report:
-        artifact, metrics = release(registry, history, report)
+        report(0.0, "reading the history")
+        history = read_history(where, mapping)
+        artifact, metrics = release(
+            registry,
+            history,
+            feature_set(features),
+            lambda done, what: report(0.05 + 0.95 * done, what),
+        )
     folders = [home / name / "published" for name in region] if region else _regions(home)
     for folder in folders:
         for kind in KINDS:
@@ -149,24 +177,29 @@ def train(
 
 @app.command()
 def evaluate(
-    data: DataOption = None, home: HomeOption = Path(".stepdown"), json: JsonOption = False
+    data: DataOption = None,
+    mapping: MappingOption = None,
+    home: HomeOption = Path(".stepdown"),
+    json: JsonOption = False,
 ) -> None:
     """Measure every rung on the last week of a history."""
     from app.registry import Registry
 
     registry = Registry(home)
-    folder_of_history = _history(data or registry.data)
+    where = _history(data or registry.data, mapping)
+    from app.features.sets import feature_set
     from app.models.artifact import load_artifact
     from app.models.training.evaluate import evaluate as measure
-    from app.models.training.history import load_history
     from app.models.training.inputs import inputs_of
+    from app.models.training.mapped import read_history
     from app.publish import current
 
     folder = registry.folder / "model"
     artifact = load_artifact(folder, current(folder))
     with _progress(json=json) as report:
-        history = load_history(folder_of_history)
-        table = inputs_of(history, lambda done, what: report(0.3 * done, what))
+        history = read_history(where, mapping)
+        features = feature_set(artifact.facts.features)
+        table = inputs_of(history, features, lambda done, what: report(0.3 * done, what))
         metrics = measure(
             history, table, artifact, lambda done, what: report(0.3 + 0.7 * done, what)
         )
@@ -238,12 +271,14 @@ def revoke_key(
     typer.echo(f"{id} is out of force within a second.")
 
 
-def _history(folder: Path) -> Path:
+def _history(folder: Path, mapping: Path | None) -> Path:
     """A folder with a finished history; said before the training libraries are loaded.
 
     Raises:
-        OperatorError: it holds none.
+        OperatorError: it holds none, and no mapping says what else it is.
     """
+    if mapping is not None:
+        return folder
     if not (folder / "manifest.json").exists():
         raise OperatorError(f"{folder} holds no finished simulation; make one: stepdown simulate.")
     return folder

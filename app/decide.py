@@ -19,7 +19,7 @@ from app.api.auth import Caller
 from app.api.problem import Conflict
 from app.api.wire import Attempt, Decision
 from app.candidate import Candidate, entity_ids
-from app.features.snapshot import Directory, MerchantEntry
+from app.features.directory import Directory, MerchantEntry
 from app.features.spec import Entity
 from app.money import Rates
 from app.policy import Policy

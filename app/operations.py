@@ -42,6 +42,9 @@ NUMBERS: dict[str, str] = {
     "shipper_backlog_seconds": "Since the stream had everything.",
     "shipper_waiting_segments": "Closed journal segments not yet in object storage.",
     "shipper_waiting_bytes": "Bytes of them.",
+    "joiner_attempts": "Attempts that outcomes and labels can be joined with.",
+    "joiner_waiting": "Outcomes and labels that wait for their decision.",
+    "joiner_lag_ms": "How far behind the journals the joiner is.",
     "shipper_left_segments": "Closed journal segments that somebody has to look at.",
 }
 
@@ -58,6 +61,13 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     "shipper_events": ((), "Events published on the region's stream."),
     "shipper_segments": ((), "Journal segments brought to object storage."),
     "shipper_failures": (("target",), "Calls of the shipper that a target did not carry out."),
+    "joiner_decisions": ((), "Decisions that outcomes and labels can be joined with."),
+    "joiner_effects": ((), "Effects of outcomes and labels, written to be counted."),
+    "joiner_joined": (("what",), "Outcomes and labels joined with their decisions."),
+    "joiner_unjoined": (("what",), "Outcomes and labels whose decision was not found."),
+    "joiner_elsewhere": ((), "Outcomes and labels of other regions' decisions."),
+    "joiner_unreadable": ((), "Events that the joiner passed over, since they do not read."),
+    "joiner_pruned": ((), "Attempts forgotten, since they are old or too many."),
     "applier_events": ((), "Events taken from the region's stream."),
     "stream_gaps": ((), "Holes in the stream that were gone over by the journals."),
     "pushes_dropped": ((), "Telemetry datagrams that could not be sent."),

@@ -1,29 +1,45 @@
 """Published things: models, snapshots, the merchant directory. Built offline, swapped whole.
 
-    <folder>/versions/<version>/…files…, manifest.json (SHA-256 of each file)
+    <folder>/versions/<version>/…files…, manifest.json (SHA-256 of each file), manifest.sig
     <folder>/current                                    (the version in force)
 
 A version is immutable and named by its content. `current` is replaced by a rename, so a reader
 sees the old or the new, never a half. Readers hold what they loaded:
 
-* a version that is wrong (a file missing, changed, of another schema) is refused, the last good
-  one goes on serving, and the reason is shown;
+* a version that is wrong (a file missing, changed, of another schema, not signed by a trusted
+  key where that is asked for) is refused, the last good one goes on serving, and the reason is
+  shown;
+* a version with a lower number than the one in force is refused: nothing goes back by accident.
+  `roll_back` goes back on purpose, and says so in `current`;
 * no `current` at all is an order, not an accident: the thing is withdrawn and no longer used.
   Deleting one small file is how a harmful model or snapshot is taken out everywhere at once.
+
+A process that holds nothing, since it has just started or the thing was withdrawn, takes what is
+in force, whatever its number: the order is between what a process holds and what it is offered.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import msgspec
-
-from app.errors import OperatorError
+from app.manifest import (
+    MANIFEST,
+    SIGNATURE,
+    Manifest,
+    PublicationError,
+    encode,
+    name_of,
+    read_manifest,
+    sha256,
+    sign,
+    verified,
+)
+from app.record.signing import Signer
 
 __all__ = [
     "Manifest",
@@ -32,6 +48,7 @@ __all__ = [
     "adopt",
     "current",
     "publish",
+    "roll_back",
     "verified",
     "withdraw",
 ]
@@ -39,25 +56,15 @@ __all__ = [
 T = TypeVar("T")
 
 CURRENT = "current"
-MANIFEST = "manifest.json"
+ROLLBACK = "rollback"
 
 
-class PublicationError(OperatorError):
-    """A published version cannot be used. One sentence that says why."""
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What `current` says."""
 
-
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a version consists of.
-
-    Attributes:
-        kind: what is published ("model", "snapshot", "merchants").
-        files: SHA-256 of each file by name, hexadecimal.
-        facts: what the publisher says of it; part of the version's identity.
-    """
-
-    kind: str
-    files: dict[str, str]
-    facts: dict[str, str | int | float | bool]
+    version: str
+    rollback: bool
 
 
 def publish(
@@ -65,7 +72,9 @@ def publish(
     *,
     kind: str,
     files: Mapping[str, Path | bytes],
-    facts: Mapping[str, str | int | float | bool],
+    facts: Mapping[str, object],
+    number: int = 0,
+    signer: Signer | None = None,
 ) -> str:
     """Write a version and put it in force.
 
@@ -74,9 +83,14 @@ def publish(
         kind: what it is.
         files: content by file name; a path is moved, bytes are written.
         facts: small facts that belong to the version.
+        number: orders the versions of the kind.
+        signer: signs the manifest, and with it every file.
 
     Returns:
         The version's name.
+
+    Raises:
+        PublicationError: it is older than what is in force; it is there, for `roll_back`.
     """
     staging = folder / "versions" / f".staging-{os.getpid()}"
     shutil.rmtree(staging, ignore_errors=True)
@@ -88,24 +102,17 @@ def publish(
             shutil.move(content, staging / name)
     manifest = Manifest(
         kind=kind,
-        files={name: _sha256(staging / name) for name in sorted(files)},
+        files={name: sha256(staging / name) for name in sorted(files)},
         facts=dict(facts),
+        number=number,
     )
-    document = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"))
+    document = encode(manifest)
     (staging / MANIFEST).write_bytes(document)
-    version = _name(document)
-    for path in (*staging.iterdir(), staging):
-        _fsync(path)
-    try:
-        verified(folder, version, kind=kind)
-    except PublicationError:  # not there yet, or damaged since: readers keep the files they hold
-        target = folder / "versions" / version
-        shutil.rmtree(target, ignore_errors=True)
-        staging.rename(target)
-        _fsync(target.parent)
-    else:
-        shutil.rmtree(staging)
-    _point(folder, version)
+    if signer is not None:
+        (staging / SIGNATURE).write_bytes(sign(document, signer))
+    version = name_of(document)
+    _store(folder, version, staging, kind=kind)
+    _put_in_force(folder, version)
     return version
 
 
@@ -113,19 +120,24 @@ def current(folder: Path) -> str:
     """The version in force.
 
     Raises:
-        PublicationError: there is none.
+        PublicationError: there is none, or it cannot be read.
     """
     try:
-        return (folder / CURRENT).read_text(encoding="ascii").strip()
+        return _read_order(folder).version
     except FileNotFoundError:
         raise PublicationError(f"nothing is published in {folder}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PublicationError(f"{folder / CURRENT} cannot be read: {error}.") from None
 
 
 def adopt(source: Path, target: Path) -> str:
     """Put what is in force in one folder in force in another, as a copy of its own.
 
+    A rollback in the source is one in the target.
+
     Raises:
-        PublicationError: nothing is in force in the source.
+        PublicationError: nothing is in force in the source, or it is older than what is in force
+            in the target.
     """
     version = current(source)
     if not (target / "versions" / version).exists():
@@ -133,35 +145,23 @@ def adopt(source: Path, target: Path) -> str:
         shutil.rmtree(staging, ignore_errors=True)
         shutil.copytree(source / "versions" / version, staging)
         staging.rename(target / "versions" / version)
-    _point(target, version)
+    _put_in_force(target, version, rollback=_read_order(source).rollback)
     return version
+
+
+def roll_back(folder: Path, version: str) -> None:
+    """Put a version that is there in force, although a later one is.
+
+    Raises:
+        PublicationError: it is not there.
+    """
+    read_manifest(folder, version)
+    _put_in_force(folder, version, rollback=True)
 
 
 def withdraw(folder: Path) -> None:
     """Take what is published out of use."""
     (folder / CURRENT).unlink(missing_ok=True)
-
-
-def verified(folder: Path, version: str, *, kind: str) -> Manifest:
-    """Check every file of a version against its manifest.
-
-    Raises:
-        PublicationError: something is missing, changed or of another kind.
-    """
-    where = folder / "versions" / version
-    try:
-        document = (where / MANIFEST).read_bytes()
-        if _name(document) != version:
-            raise PublicationError(f"{kind} {version}: {MANIFEST} is not what was published.")
-        manifest = msgspec.json.decode(document, type=Manifest)
-        for name, expected in manifest.files.items():
-            if _sha256(where / name) != expected:
-                raise PublicationError(f"{kind} {version}: {name} is not what was published.")
-    except (OSError, msgspec.MsgspecError) as error:
-        raise PublicationError(f"{kind} {version} cannot be read: {error}.") from None
-    if manifest.kind != kind:
-        raise PublicationError(f"{version} is a {manifest.kind}, not a {kind}.")
-    return manifest
 
 
 class Published(Generic[T]):
@@ -182,14 +182,15 @@ class Published(Generic[T]):
         self.refused: str | None = None
         self._folder = folder
         self._load = load
-        self._seen: tuple[int, int] | None = None
+        self._number = 0
+        self._seen: tuple[int, int, _Order] | None = None
 
     def refresh(self) -> bool:
         """Look at `current` and follow it. Returns whether anything changed."""
         pointer = self._folder / CURRENT
         try:
             status = pointer.stat()
-            version = pointer.read_text(encoding="ascii").strip()
+            order = _read_order(self._folder)
         except FileNotFoundError:
             changed = self._seen is not None
             self.value = self.version = self.refused = self._seen = None
@@ -197,37 +198,69 @@ class Published(Generic[T]):
         except (OSError, UnicodeDecodeError) as error:
             self.refused = f"{pointer} cannot be read: {error}."
             return False
-        seen = (status.st_mtime_ns, status.st_ino)
+        seen = (status.st_mtime_ns, status.st_ino, order)
         if seen == self._seen:
             return False
         self._seen = seen
-        if version == self.version:
+        if order.version == self.version:
             self.refused = None
             return True
         try:
-            value = self._load(self._folder, version)
+            manifest, _ = read_manifest(self._folder, order.version)
+            if self.version is not None and not order.rollback:
+                _check_order(manifest, order.version, self._number, self.version)
+            value = self._load(self._folder, order.version)
         except PublicationError as error:
             self.refused = str(error)
             return True
-        self.value, self.version, self.refused = value, version, None
+        self.value, self.version, self.refused = value, order.version, None
+        self._number = manifest.number
         return True
 
 
-def _point(folder: Path, version: str) -> None:
+def _store(folder: Path, version: str, staging: Path, *, kind: str) -> None:
+    for path in (*staging.iterdir(), staging):
+        _fsync(path)
+    target = folder / "versions" / version
+    try:
+        verified(folder, version, kind=kind)
+    except PublicationError:  # not there yet, or damaged since: readers keep the files they hold
+        shutil.rmtree(target, ignore_errors=True)
+        staging.rename(target)
+    else:
+        if (staging / SIGNATURE).exists():
+            (staging / SIGNATURE).replace(target / SIGNATURE)
+        shutil.rmtree(staging)
+    _fsync(target.parent)
+
+
+def _put_in_force(folder: Path, version: str, *, rollback: bool = False) -> None:
+    if not rollback:
+        try:
+            held = current(folder)
+            number = read_manifest(folder, held)[0].number
+        except PublicationError:  # nothing is in force that could be newer
+            pass
+        else:
+            _check_order(read_manifest(folder, version)[0], version, number, held)
     fresh = folder / f".{CURRENT}-{os.getpid()}"
-    fresh.write_text(version + "\n", encoding="ascii")
+    fresh.write_text(f"{version} {ROLLBACK}\n" if rollback else f"{version}\n", encoding="ascii")
     _fsync(fresh)
     fresh.replace(folder / CURRENT)
     _fsync(folder)
 
 
-def _name(document: bytes) -> str:
-    return hashlib.sha256(document).hexdigest()[:12]
+def _read_order(folder: Path) -> _Order:
+    version, _, mark = (folder / CURRENT).read_text(encoding="ascii").strip().partition(" ")
+    return _Order(version, mark == ROLLBACK)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _check_order(manifest: Manifest, version: str, held_number: int, held: str) -> None:
+    if manifest.number < held_number:
+        raise PublicationError(
+            f"{manifest.kind} {version} (number {manifest.number}) is older than {held} (number "
+            f"{held_number}), which is in force; going back takes a rollback."
+        )
 
 
 def _fsync(path: Path) -> None:

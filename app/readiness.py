@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from app.features.applier import Applied
 from app.features.online import Source
 from app.features.snapshot import Snapshot
 from app.models.artifact import Artifact
@@ -51,14 +52,14 @@ class Probes:
     async def _probe(self, source: Source) -> None:
         try:
             reply = await source.fetch(())
-            self._as_of_ms[source.region] = min(own.as_of_ms for own in reply.applied)
-        except RungError as error:
-            self.why[source.region] = error.reason
+            away = [own for own in reply.shards if isinstance(own, RungError)]
+            known = [own.as_of_ms for own in reply.shards if isinstance(own, Applied)]
+            if known:
+                self._as_of_ms[source.region] = min(known)
+            self.why[source.region] = away[0].reason if away else None
         except Exception:
             log.exception("probe of %s", source.region)
             self.why[source.region] = Reason.BUG
-        else:
-            self.why[source.region] = None
 
     def ages_ms(self) -> dict[str, int]:
         """Age of each source's counters as last read; of a source that is away it grows."""

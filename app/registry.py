@@ -22,6 +22,8 @@ class Registry:
         self.samples = self.folder / "samples.json"
         self.hot_merchants = self.folder / "hot_merchants.txt"
         self.dev_key = home / "dev-key"
+        self.publisher_key = home / "secrets" / "publisher-key"
+        self.trusted_keys = home / "trusted-keys"
 
     @property
     def complete(self) -> bool:

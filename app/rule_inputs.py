@@ -63,6 +63,11 @@ def rule_inputs(candidate: Candidate, policy: Policy) -> dict[str, Value]:
     if candidate.merchant is not None:
         values["merchant.category"] = candidate.merchant.category
         values["merchant.country"] = candidate.merchant.country
+        values["merchant.blocked"] = candidate.merchant.listed("block")
+        values["merchant.hot"] = candidate.merchant.listed("hot")
+        values["merchant.trusted"] = candidate.merchant.listed("allow")
+        values["merchant.exempt_low_value"] = candidate.merchant.exempt("low_value")
+        values["merchant.exempt_tra"] = candidate.merchant.exempt("tra")
     return {
         name: value for name, value in values.items() if isinstance(value, (bool, int, float, str))
     }

@@ -36,6 +36,12 @@ INPUTS: Final[Mapping[str, InputType]] = {
     "merchant.category": InputType.STRING,
     "merchant.country": InputType.STRING,
     "merchant.terminal_id": InputType.STRING,
+    # of the merchant directory: lists that the merchant is on, exemptions that it has
+    "merchant.blocked": InputType.BOOLEAN,
+    "merchant.hot": InputType.BOOLEAN,
+    "merchant.trusted": InputType.BOOLEAN,
+    "merchant.exempt_low_value": InputType.BOOLEAN,
+    "merchant.exempt_tra": InputType.BOOLEAN,
     "instrument.bin": InputType.STRING,
     "instrument.brand": InputType.STRING,
     "instrument.funding": InputType.STRING,

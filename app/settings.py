@@ -16,6 +16,8 @@ import msgspec
 from msgspec import Meta
 
 from app.errors import OperatorError
+from app.features.sets import feature_set
+from app.features.spec import FeatureSet
 
 __all__ = [
     "ConfigurationError",
@@ -73,6 +75,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         api_port: port of the API.
         operations_port: port of metrics and operations.
         workers: scorer processes.
+        features: name of the feature set that is counted and that the models see.
         sources: `region=host:port[|host:port...]`, comma separated: one store per home region.
         store: `host:port[|host:port...]` of this region's own store, written by the applier.
         datastore_password_file: file with the datastores' password; empty for none.
@@ -111,6 +114,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     api_port: Port = 18_000
     operations_port: Port = 18_001
     workers: Annotated[int, Meta(ge=1, le=256)] = 2
+    features: Literal["reference", "wide"] = "reference"
     sources: str = "us-east-1=127.0.0.1:18010"
     store: str = "127.0.0.1:18010"
     datastore_password_file: str = ""
@@ -136,9 +140,19 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     poll_s: Annotated[float, Meta(gt=0, le=60)] = 0.5
 
     @property
+    def feature_set(self) -> FeatureSet:
+        """What is counted and seen."""
+        return feature_set(self.features)
+
+    @property
     def region_folder(self) -> Path:
         """Folder of this region's state."""
         return self.home / self.region
+
+    @property
+    def trusted_keys(self) -> Path:
+        """Public keys that may sign merchant directories; not where directories are delivered."""
+        return self.home / "trusted-keys"
 
     @property
     def published(self) -> Path:

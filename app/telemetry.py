@@ -25,7 +25,7 @@ __all__ = ["BOUNDS_MS", "Gauges", "Push", "Pusher", "Role", "Telemetry"]
 # Upper bounds of the latency buckets, milliseconds; dense round the target and the hard stop.
 BOUNDS_MS = (1, 2, 3, 5, 7.5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 100, 150, 250, 500, 1_000)
 
-Role = Literal["scorer", "shipper", "applier"]
+Role = Literal["scorer", "shipper", "joiner", "applier"]
 
 log = logging.getLogger(__name__)
 

@@ -28,6 +28,7 @@ def act(
         tier=candidate.tier,
         step_up_available=candidate.attempt.step_up_available,
         liability_shift=liability_shift(candidate),
+        overrides=None if candidate.merchant is None else candidate.merchant.thresholds,
     )
 
 

@@ -7,8 +7,9 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,9 +20,10 @@ from app.api.hot import Front, LoopLag
 from app.api.routes import create_routes
 from app.candidate import Candidate
 from app.decide import Decider, InForce
+from app.features.directory import Directory, load_directory
 from app.features.online import OnlineStore, Source
 from app.features.shard import ShardClient, client
-from app.features.snapshot import Directory, Snapshot, load_directory, load_snapshot
+from app.features.snapshot import Snapshot, load_snapshot
 from app.features.vector import BatchFeatures, FullFeatures, Row
 from app.models.artifact import Artifact, load_artifact
 from app.models.scorer import ModelScorer
@@ -123,9 +125,16 @@ class Scorer:
     def _publish(self) -> None:
         """What is followed on disk."""
         published, home = self._settings.published, self._settings.home
-        self._model: Published[Artifact] = Published(published / "model", load_artifact)
-        self._snapshot: Published[Snapshot] = Published(published / "snapshot", load_snapshot)
-        self._directory: Published[Directory] = Published(published / "merchants", load_directory)
+        self._model: Published[Artifact] = Published(
+            published / "model", partial(load_artifact, features=self._settings.feature_set)
+        )
+        self._snapshot: Published[Snapshot] = Published(
+            published / "snapshot", partial(load_snapshot, features=self._settings.feature_set)
+        )
+        self._directory: Published[Directory] = Published(
+            published / "merchants",
+            partial(load_directory, trusted=self._settings.trusted_keys),
+        )
         archive = self._settings.region_folder / "archive"
         lists = ("lists/*.txt",)
         self._rules: WatchedFile[Archived[RuleSet]] = WatchedFile(
@@ -155,10 +164,13 @@ class Scorer:
                     )
                     for shard in address.shards
                 ],
-                breaker=self._breaker(
-                    f"source:{address.region}",
-                    BreakerPolicy(slow_call_ms=settings.source_timeout_ms * 0.6),
-                ),
+                breakers=[
+                    self._breaker(
+                        f"source:{address.region}/{shard}",
+                        BreakerPolicy(slow_call_ms=settings.source_timeout_ms * 0.6),
+                    )
+                    for shard in range(len(address.shards))
+                ],
             )
             for address in settings.source_addresses()
         ]
@@ -186,7 +198,7 @@ class Scorer:
             },
             probes=self._probes,
             breakers=[
-                *(source.breaker for source in self._sources),
+                *(breaker for source in self._sources for breaker in source.breakers),
                 *(scorer.breaker for scorer in self._scorers.values()),
             ],
             recorder=self._recorder,
@@ -229,15 +241,22 @@ class Scorer:
         )
 
     def _make_ladder(self) -> Ladder[Candidate]:
+        features = self._settings.feature_set
         batch = BatchFeatures(
-            lambda: self._snapshot.value, now_ms=now_ms, age_max_ms=self._snapshot_age_max_ms()
+            lambda: self._snapshot.value,
+            features=features,
+            now_ms=now_ms,
+            age_max_ms=self._snapshot_age_max_ms(),
         )
         store = OnlineStore(
-            self._sources, now_ms=now_ms, age_max_ms=self._settings.counters_age_max_ms
+            self._sources,
+            features=features,
+            now_ms=now_ms,
+            age_max_ms=self._settings.counters_age_max_ms,
         )
         full: ScoredRung[Candidate, Row] = ScoredRung(
             RungName.FULL,
-            features=FullFeatures(batch, store),
+            features=FullFeatures(batch, store, features=features, masked=self._masked),
             scorer=self._scorers[RungName.FULL],
         )
         without_counters: ScoredRung[Candidate, Row] = ScoredRung(
@@ -344,7 +363,17 @@ class Scorer:
             recorded["rules"] = rules.identity
         if self._directory.version is not None:
             recorded["directory"] = self._directory.version
-        return Versions(policy=policy.value.version, rates=rates.value.version, recorded=recorded)
+        return Versions(
+            policy=policy.value.version,
+            rates=rates.value.version,
+            features=self._settings.feature_set,
+            recorded=recorded,
+        )
+
+    def _masked(self) -> Collection[str]:
+        """What of the counters the model in force can do without."""
+        artifact = self.artifact()
+        return () if artifact is None else artifact.facts.masked
 
     def _keys_in_force(self) -> Keys:
         return self._keys.value or Keys(())

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import redis
 
-from app.features.packed import key, layout_of
+from app.features.countable import countable
+from app.features.events import Counted
+from app.features.packed import key, layouts_of
+from app.features.reference import REFERENCE
 from app.features.spec import Entity
-from app.record.decision import decode_counter_event
-from app.record.frames import Kind
 from app.streams.journal_tail import JournalTail
 from chaos.faults import folder_unusable, process_down
 from chaos.load import Load
@@ -119,19 +120,20 @@ def _journaled(journal: Path) -> Counter[str]:
     tail = JournalTail(journal)
     while records := tail.read(1_000):
         for record in records:
-            if record.kind is Kind.DECISION:
-                event = decode_counter_event(record.payload)
-                if (card := event.entities.get(Entity.CARD)) is not None:
-                    found[key(event.tenant, Entity.CARD, card)] += 1
+            event = countable(record)
+            if event is None or not event.what & Counted.ATTEMPTED:
+                continue
+            if (card := event.entities.get(Entity.CARD)) is not None:
+                found[key(event.tenant, Entity.CARD, card)] += 1
     return found
 
 
 def _counted(store: redis.Redis, journaled: Counter[str]) -> Counter[str]:
     """Attempts that the store has counted, by the same keys; a day's counters hold them all."""
-    layout = layout_of(Entity.CARD)
+    reader = layouts_of(REFERENCE)[Entity.CARD]
     found: Counter[str] = Counter()
     for name in journaled:
         raw = store.get(name)
         if isinstance(raw, bytes):
-            found[name] = int(layout.decode([raw])["card_attempted_24h"].sum())
+            found[name] = reader.layout.cells(reader.decode([raw]), "card_attempted_24h").sum()
     return found

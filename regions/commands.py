@@ -155,6 +155,7 @@ def _start(settings: WorldSettings, topology: Topology, screen: Console) -> Worl
 def _publish(settings: WorldSettings, screen: Console) -> None:
     """Have a model published in every region, with a progress bar while one is made."""
     from app.bootstrap import ensure_published
+    from app.features.sets import feature_set
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=screen, transient=True) as progress:
@@ -164,7 +165,7 @@ def _publish(settings: WorldSettings, screen: Console) -> None:
             def report(done: float, what: str, *, task: TaskID = task) -> None:
                 progress.update(task, completed=done, description=what)
 
-            ensure_published(settings.home, region, report)
+            ensure_published(settings.home, region, feature_set(settings.features), report)
 
 
 def _wait(world: World, screen: Console) -> WorldStatus:

@@ -93,9 +93,10 @@ def stepdown() -> Callable[..., subprocess.CompletedProcess[str]]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home folder with everything that a first start makes, never run."""
     from app.bootstrap import ensure_published
+    from app.features.reference import REFERENCE
 
     home = tmp_path_factory.mktemp("trained")
-    ensure_published(home, REGION, lambda _done, _what: None)
+    ensure_published(home, REGION, REFERENCE, lambda _done, _what: None)
     return home
 
 

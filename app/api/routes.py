@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 from fastapi import FastAPI, Request, Response
 from msgspec import UnsetType
 from starlette.exceptions import HTTPException
@@ -22,10 +21,10 @@ from app.api.problem import (
 )
 from app.api.reading import read_label, read_outcome
 from app.api.request import body_of, check_media_type, headers_of
-from app.features.spec import batch_inputs, full_inputs
 from app.record.decision import DecisionRecord
 from app.record.explanation import ExplanationRecord, explanation_shown
 from app.record.frames import Kind
+from app.record.inputs import recorded_inputs
 from app.record.intake import Intake
 from app.record.lookup import ElsewhereError, find_decision, find_explanation
 from app.record.reasons import notices
@@ -110,18 +109,9 @@ def shown(record: DecisionRecord, explanation: ExplanationRecord | None) -> dict
 
     What a notice of adverse action may say stands apart: the rest is not for the customer's eyes.
     """
-    inputs = full_inputs() if record.rung == "full" else batch_inputs()
     document: dict[str, Any] = msgspec.to_builtins(record, builtin_types=(bytes,))
-    numbers = np.frombuffer(record.numbers, dtype="<f4").tolist()
     document["request"] = msgspec.json.decode(record.request)
-    document["numbers"] = {
-        name: value if value == value else None  # noqa: PLR0124 - NaN has no JSON
-        for name, value in zip(inputs.numbers, numbers, strict=False)
-    }
-    document["categories"] = {
-        name: value.decode()
-        for name, value in zip(inputs.categories, record.categories, strict=False)
-    }
+    document["numbers"], document["categories"] = recorded_inputs(record)
     document["explanation"] = None if explanation is None else explanation_shown(explanation)
     explained = [] if explanation is None else explanation.shares
     adverse = record.action != Action.APPROVE

@@ -5,31 +5,41 @@
          2     2  schema id, little endian
          4     4  flags (bit 0: a counter has saturated)
          8     8  base: newest event time in the value, ms since the epoch
-        16     .  one ring per counter of the entity, in the order of the specification:
-                  slots of u32 (counts, sums) or u64 (distinct bitmaps)
+        16     .  the entity's counters, those of one shape together:
+                  rings of u32 (counts, sums), of u64 (squares, distinct bitmaps), i64 (last)
 
-The header is final. The rest follows from the specification and carries its schema id; readers
-take the current schema and the one before, and every region's readers are upgraded before any
-writer. Counts and sums saturate at 2^32 - 1, and say so.
+The header is final. The rest follows from the feature set and carries its schema id; readers take
+the current schema and the one before, and every region's readers are upgraded before any writer.
+Counts and sums saturate at 2^32 - 1, and say so. What can be withdrawn has two rings, one for what
+was counted and one for what was withdrawn; both only grow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from app.features.rings import Float64s, Int64s, Rings, UInt64s
-from app.features.spec import Aggregate, Counter, Entity, counters_of
+from app.features.blocks import Block, Column, Events, blocks_of, family
+from app.features.rings import Bools, Float64s, Int64s, UInt64s
+from app.features.spec import Counter, Entity, FeatureSet
 
-__all__ = ["COUNTER_SCHEMA", "Layout", "Unreadable", "Windows", "distinct_bit", "key", "layout_of"]
+__all__ = [
+    "Layout",
+    "Reader",
+    "Records",
+    "Unreadable",
+    "Windows",
+    "distinct_bit",
+    "key",
+    "layouts_of",
+]
 
 MAGIC = b"SD"
-COUNTER_SCHEMA = 1
+HEADER_BYTES = 16
 SATURATED = np.uint32(1)
 U32_MAX = 2**32 - 1
 
@@ -45,35 +55,53 @@ class Windows:
     """Counters of one entity as of one instant, before regions are merged.
 
     Attributes:
-        totals: counts and sums, shape (rows, additive counters).
-        bitmaps: distinct bitmaps, shape (rows, distinct counters).
+        totals: counts, sums and squares net of what was withdrawn, shape (rows, additive).
+        bitmaps: distinct bitmaps, shape (rows, distinct).
+        last_ms: newest event times, 0 for none, shape (rows, last).
         base_ms: newest event time of each value, shape (rows,).
     """
 
     totals: Float64s
     bitmaps: UInt64s
+    last_ms: Int64s
     base_ms: Int64s
 
 
 class Layout:
-    """The packed value of one entity under one schema."""
+    """The packed value of one entity under one schema.
+
+    Attributes:
+        schema: of the feature set.
+        entity: whose values these are.
+        additive, distinct, last: the counters, by how they are read and merged.
+        counts: kinds of events that change a value at all; the others pass it by.
+        dtype: of one value.
+        size: bytes of one value.
+    """
 
     def __init__(self, counters: Sequence[Counter], *, schema: int) -> None:
+        """Lay counters out.
+
+        Args:
+            counters: of one entity, in the order of the feature set.
+            schema: of the feature set.
+        """
         self.schema = schema
-        self.additive = tuple(c for c in counters if c.aggregate is not Aggregate.DISTINCT)
-        self.distinct = tuple(c for c in counters if c.aggregate is Aggregate.DISTINCT)
+        self.entity = counters[0].entity
+        self.additive = tuple(c for c in counters if family(c) == "additive")
+        self.distinct = tuple(c for c in counters if family(c) == "distinct")
+        self.last = tuple(c for c in counters if family(c) == "last")
         self._head = MAGIC + schema.to_bytes(2, "little")
-        self._additive_rings = Rings([c.ring for c in self.additive])
-        self._distinct_rings = Rings([c.ring for c in self.distinct])
+        self._blocks = blocks_of((self.additive, self.distinct))
+        self.counts = int(np.bitwise_or.reduce([int(c.counts | c.minus) for c in counters]))
+        self._last_counts = np.array([int(c.counts) for c in self.last], dtype=np.int64)
+        self._last_horizon_ms = np.array([c.ring.window_ms for c in self.last], dtype=np.int64)
         self.dtype = np.dtype(
             [("magic", "S2"), ("schema", "<u2"), ("flags", "<u4"), ("base", "<i8")]
-            + [(c.name, _slot_type(c), (c.ring.slots,)) for c in counters]
+            + [block.field for block in self._blocks]
+            + ([("last", "<i8", (len(self.last),))] if self.last else [])
         )
-
-    @property
-    def size(self) -> int:
-        """Bytes of one value."""
-        return int(self.dtype.itemsize)
+        self.size = int(self.dtype.itemsize)
 
     def blank(self, rows: int) -> Records:
         """Empty values."""
@@ -89,10 +117,8 @@ class Layout:
             Unreadable: one of them has a wrong length, magic or schema.
         """
         for value in values:
-            if len(value) != self.size:
-                raise Unreadable(f"a packed value has {len(value)} bytes, not {self.size}")
-            if not value.startswith(self._head):
-                raise Unreadable(f"a packed value is not of schema {self.schema}")
+            if len(value) != self.size or not value.startswith(self._head):
+                raise Unreadable(_why_not(value, self.size, self.schema))
         return np.frombuffer(b"".join(values), dtype=self.dtype)
 
     def encode(self, records: Records) -> list[bytes]:
@@ -101,74 +127,155 @@ class Layout:
         return [joined[at : at + self.size] for at in range(0, len(joined), self.size)]
 
     def windows(self, records: Records, now_ms: Int64s) -> Windows:
-        """Read every window of the records as of `now_ms`, shape (rows,)."""
+        """Read every window of the records as of `now_ms`, shape (rows,) or (1,)."""
         base = records["base"]
-        totals = np.empty((len(records), 0))
-        if self.additive:
-            sums = np.stack([records[c.name] for c in self.additive], axis=1)
-            totals = self._additive_rings.totals(sums, base, now_ms)
-        bitmaps = np.empty((len(records), 0), dtype=np.uint64)
-        if self.distinct:
-            bits = np.stack([records[c.name] for c in self.distinct], axis=1)
-            bitmaps = self._distinct_rings.unions(bits, base, now_ms)
-        return Windows(totals, bitmaps, base)
+        totals = np.zeros((len(records), len(self.additive)))
+        bitmaps = np.zeros((len(records), len(self.distinct)), dtype=np.uint64)
+        for block in self._blocks:
+            if block.distinct:
+                bitmaps[:, block.at] = block.rings.unions(records[block.name], base, now_ms)
+                continue
+            read = block.rings.totals(records[block.name], base, now_ms)
+            for sign in (1, -1):
+                of_sign = block.sign == sign
+                totals[:, block.at[of_sign]] += sign * read[:, of_sign]
+        last_ms = np.zeros((len(records), 0), dtype=np.int64)
+        if self.last:
+            last_ms = records["last"]
+            last_ms = np.where(last_ms >= now_ms[:, None] - self._last_horizon_ms, last_ms, 0)
+        return Windows(totals, bitmaps, last_ms, base)
 
-    def apply(
-        self,
-        records: Records,
-        rows: Int64s,
-        event_ms: Int64s,
-        amounts: Sequence[npt.NDArray[np.int64 | np.uint64]],
-    ) -> int:
+    def apply(self, records: Records, rows: Int64s, events: Events) -> int:
         """Fold events into records, in place.
 
         Args:
             records: values to update.
             rows: which record each event belongs to, shape (events,).
-            event_ms: event times, shape (events,).
-            amounts: what each event adds (or, for distinct, its bit), one array per counter,
-                additive ones first.
+            events: the events.
 
         Returns:
-            Events that were older than every ring and so were dropped.
+            Events that were older than every ring they count in, and so were dropped.
         """
         old = records["base"].copy()
-        np.maximum.at(records["base"], rows, event_ms)
+        np.maximum.at(records["base"], rows, events.at_ms)
         base = records["base"]
-        kept_anywhere = np.zeros(len(rows), dtype=bool)
-        for counter, amount in zip((*self.additive, *self.distinct), amounts, strict=True):
-            slots = records[counter.name]
-            counter.ring.clear_passed(slots, old, base)
-            slot, kept = counter.ring.slot(event_ms, base[rows])
-            kept_anywhere |= kept
-            self._fold(records, counter, rows[kept], slot[kept], amount[kept])
-        return int((~kept_anywhere).sum())
+        counted = np.zeros(len(rows), dtype=bool)
+        late = np.zeros(len(rows), dtype=bool)
+        for block in self._blocks:
+            cells = records[block.name]
+            block.rings.clear_passed(cells, old, base)
+            added = block.added(events)
+            slot, held = block.rings.place(events.at_ms, base[rows])
+            counted |= ((added != 0) & held).any(axis=1)
+            late |= ((added != 0) & ~held).any(axis=1)
+            event, column = np.nonzero((added != 0) & held)
+            at = (rows[event], column, slot[event, column])
+            if block.distinct:
+                np.bitwise_or.at(cells, at, added[event, column])
+            else:
+                _add(records, block, at, added[event, column])
+        if self.last:
+            happened = (events.what[:, None] & self._last_counts) != 0
+            event, column = np.nonzero(happened)
+            np.maximum.at(records["last"], (rows[event], column), events.at_ms[event])
+        return int((late & ~counted).sum())
 
-    def _fold(
-        self,
-        records: Records,
-        counter: Counter,
-        rows: Int64s,
-        slot: Int64s,
-        amount: npt.NDArray[np.int64 | np.uint64],
-    ) -> None:
-        field = records[counter.name]
-        if counter.aggregate is Aggregate.DISTINCT:
-            np.bitwise_or.at(field, (rows, slot), amount.astype(np.uint64))
-            return
-        wide = field.astype(np.uint64)
-        np.add.at(wide, (rows, slot), amount.astype(np.uint64))
-        over = wide > U32_MAX
-        if over.any():
-            wide[over] = U32_MAX
-            records["flags"][over.any(axis=1)] |= SATURATED
-        records[counter.name] = wide
+    def translated(self, records: Records, before: Layout) -> Records:
+        """Values of the schema before, in this layout; counters that are new to it start empty."""
+        result = self.blank(len(records))
+        result["flags"], result["base"] = records["flags"], records["base"]
+        for block in self._blocks:
+            for column, mine in enumerate(block.columns):
+                found = before._find(mine)
+                if found is not None:
+                    name, at = found
+                    result[block.name][:, column] = records[name][:, at]
+        for at, counter in enumerate(self.last):
+            if counter in before.last:
+                result["last"][:, at] = records["last"][:, before.last.index(counter)]
+        return result
+
+    def cells(self, records: Records, name: str, sign: int = 1) -> npt.NDArray[np.integer]:
+        """The cells of one counter's ring, shape (rows, slots).
+
+        Args:
+            records: values.
+            name: of the counter.
+            sign: 1 for what was counted, -1 for what was withdrawn.
+
+        Raises:
+            KeyError: there is no such ring.
+        """
+        for block in self._blocks:
+            for at, column in enumerate(block.columns):
+                if (column.counter.name, column.sign) == (name, sign):
+                    return np.asarray(records[block.name][:, at])
+        raise KeyError(name)
+
+    def offsets(self) -> list[tuple[str, int, int]]:
+        """Name, offset and bytes of everything in a value, for the reference page."""
+        assert self.dtype.fields is not None
+        rows = []
+        for block in self._blocks:
+            _, offset = self.dtype.fields[block.name][:2]
+            size = np.dtype(block.cell).itemsize * block.rings.slots
+            for at, column in enumerate(block.columns):
+                withdrawn = " (withdrawn)" if column.sign < 0 else ""
+                rows.append((column.counter.name + withdrawn, int(offset) + at * size, size))
+        if self.last:
+            _, offset = self.dtype.fields["last"][:2]
+            rows += [(c.name, int(offset) + 8 * at, 8) for at, c in enumerate(self.last)]
+        return rows
+
+    def _find(self, wanted: Column) -> tuple[str, int] | None:
+        """Block and column of a ring that holds exactly what another schema's does."""
+        for block in self._blocks:
+            for at, column in enumerate(block.columns):
+                if (column.counter, column.sign) == (wanted.counter, wanted.sign):
+                    return block.name, at
+        return None
 
 
-@cache
-def layout_of(entity: Entity, schema: int = COUNTER_SCHEMA) -> Layout:
-    """The layout of an entity's value; `KeyError` for a schema that this release cannot read."""
-    return {COUNTER_SCHEMA: Layout(counters_of(entity), schema=COUNTER_SCHEMA)}[schema]
+class Reader:
+    """Reads values of one entity, of the current schema or of the one before."""
+
+    def __init__(self, layout: Layout, before: Layout | None) -> None:
+        self.layout = layout
+        self._before = before
+
+    def decode(self, values: Sequence[bytes]) -> Records:
+        """Read values, whichever of the two schemas each has.
+
+        Raises:
+            Unreadable: one of them has neither.
+        """
+        try:
+            return self.layout.decode(values)
+        except Unreadable:
+            if self._before is None:
+                raise
+        records = self.layout.blank(len(values))
+        for row, value in enumerate(values):
+            records[row : row + 1] = self._one(value)
+        return records
+
+    def _one(self, value: bytes) -> Records:
+        assert self._before is not None
+        if int.from_bytes(value[2:4], "little") == self._before.schema:
+            return self.layout.translated(self._before.decode([value]), self._before)
+        return self.layout.decode([value])
+
+
+def layouts_of(features: FeatureSet) -> dict[Entity, Reader]:
+    """How to read and write the values of each entity of a set."""
+    readers = {}
+    for entity in features.entities:
+        before = tuple(c for c in features.previous if c.entity is entity)
+        readers[entity] = Reader(
+            Layout(features.counters_of(entity), schema=features.schema),
+            Layout(before, schema=features.schema - 1) if before else None,
+        )
+    return readers
 
 
 def key(tenant: str, entity: Entity, id: str) -> str:
@@ -181,5 +288,21 @@ def distinct_bit(id: str) -> int:
     return 1 << (xxhash.xxh64_intdigest(id.encode()) & 63)
 
 
-def _slot_type(counter: Counter) -> str:
-    return "<u8" if counter.aggregate is Aggregate.DISTINCT else "<u4"
+def _add(records: Records, block: Block, at: tuple[Int64s, Int64s, Int64s], added: UInt64s) -> None:
+    cells = records[block.name]
+    if not block.clipped:
+        np.add.at(cells, at, added)
+        return
+    wide = cells.astype(np.uint64)
+    np.add.at(wide, at, added)
+    over: Bools = wide > U32_MAX
+    if over.any():
+        wide[over] = U32_MAX
+        records["flags"][over.any(axis=(1, 2))] |= SATURATED
+    records[block.name] = wide
+
+
+def _why_not(value: bytes, size: int, schema: int) -> str:
+    if len(value) != size:
+        return f"a packed value has {len(value)} bytes, not {size}"
+    return f"a packed value is not of schema {schema}"

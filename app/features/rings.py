@@ -11,12 +11,17 @@ W - w is always seen whole. (Two buckets, "current and previous", see a burst of
 hour as fewer than five in a third of all phases.) Distinct bitmaps cannot be cut: they OR all
 N + 1 buckets, a window between W and W + w long.
 
-Slot of bucket i is i mod (N + 1), so nothing moves when time does. What bucket a slot holds
-follows from the newest event time of the whole value, its `base`; slots that fell behind are
-ignored when read and cleared when written.
+A ring may lag: it is then read as of t = now - lag, where the lag is a whole number of buckets and
+the ring keeps that many more. The bucket of t is complete by then, so of it only the share that
+had passed at t counts, 1 - f. A lagging ring of attempts is the denominator of a label rate: what
+one event per attempt, sent when it matures, would count.
 
-Arithmetic is on integers until one multiplication and one addition, in that order, in float64:
-that is what makes the three places agree to the last bit.
+Slot of bucket i is i mod the number of slots, so nothing moves when time does. What bucket a slot
+holds follows from the newest event time of the whole value, its `base`; slots that fell behind
+are ignored when read and cleared when written.
+
+Arithmetic is on integers until the shares are applied, oldest bucket first, in float64: that is
+what makes the three places agree to the last bit.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Ring", "Rings", "distinct_of_events", "sum_of_events"]
+__all__ = ["Ring", "Rings", "distinct_of_events", "last_of_events", "sum_of_events"]
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
@@ -41,20 +46,24 @@ class Ring:
 
     Attributes:
         window_ms: length of the window, milliseconds.
-        buckets: full buckets in it (N); the ring keeps one more.
+        buckets: full buckets in it (N); the ring keeps one more, and those of the lag.
+        lag_ms: how far before now the window ends, a whole number of buckets.
     """
 
     window_ms: int
     buckets: int = 4
+    lag_ms: int = 0
 
     def __post_init__(self) -> None:
         if self.window_ms <= 0 or self.buckets <= 0 or self.window_ms % self.buckets:
             raise ValueError("a window must be a positive multiple of its bucket count")
+        if self.lag_ms < 0 or self.lag_ms % self.width_ms:
+            raise ValueError("a lag must be a whole number of buckets")
 
     @property
     def slots(self) -> int:
-        """Buckets kept: N + 1."""
-        return self.buckets + 1
+        """Buckets kept: N + 1, and those of the lag."""
+        return self.buckets + 1 + self.lag_ms // self.width_ms
 
     @property
     def width_ms(self) -> int:
@@ -64,59 +73,34 @@ class Ring:
     @property
     def horizon_ms(self) -> int:
         """Age beyond which an event can no longer count, milliseconds."""
-        return self.window_ms + self.width_ms
+        return self.window_ms + self.width_ms + self.lag_ms
 
-    def held(self, base_ms: Int64s) -> Int64s:
-        """Bucket number held by each slot, shape (rows, slots), of values based at `base_ms`."""
-        base = base_ms // self.width_ms
-        slots = np.arange(self.slots, dtype=np.int64)
-        return base[:, None] - (base[:, None] - slots) % self.slots
-
-    def total(self, values: Int64s, base_ms: Int64s, now_ms: Int64s) -> Float64s:
-        """Read sums, shape (rows, slots), as the window's value, shape (rows,)."""
-        return Rings((self,)).totals(values[:, None], base_ms, now_ms)[:, 0]
-
-    def union(self, bitmaps: UInt64s, base_ms: Int64s, now_ms: Int64s) -> UInt64s:
-        """Read distinct bitmaps, shape (rows, slots), as the OR of the ring, shape (rows,)."""
-        return Rings((self,)).unions(bitmaps[:, None], base_ms, now_ms)[:, 0]
-
-    def clear_passed(self, values: npt.NDArray[np.generic], old_ms: Int64s, new_ms: Int64s) -> None:
-        """Clear, in place, the slots whose bucket falls behind when the base moves on."""
-        passed = self.held(old_ms) != self.held(new_ms)
-        values[passed] = 0
-
-    def slot(self, event_ms: Int64s, base_ms: Int64s) -> tuple[Int64s, Bools]:
-        """Where events belong.
-
-        Returns:
-            The slot of each event, and whether the ring still holds the event's bucket.
-        """
-        bucket = event_ms // self.width_ms
-        return bucket % self.slots, bucket > base_ms // self.width_ms - self.slots
-
-    def fraction(self, now_ms: Int64s) -> Float64s:
-        """Share of the oldest bucket that is still inside the window, shape of `now_ms`."""
-        share: Float64s = (self.width_ms - now_ms % self.width_ms) / self.width_ms
+    def fraction(self, at_ms: Int64s) -> Float64s:
+        """Share of the oldest bucket that is still inside the window that ends at `at_ms`."""
+        share: Float64s = (self.width_ms - at_ms % self.width_ms) / self.width_ms
         return share
 
 
 class Rings:
-    """Rings with equally many buckets, read together.
+    """Rings of one shape (buckets and slots), read and written together.
 
     numpy costs about a microsecond a call whatever the size, so the windows of all counters and
-    rows are read at once rather than one by one.
+    rows are handled at once rather than one by one.
     """
 
     def __init__(self, rings: Sequence[Ring]) -> None:
         """Stack the rings.
 
         Raises:
-            ValueError: they differ in their number of buckets.
+            ValueError: they differ in their number of buckets or slots.
         """
-        if len({ring.buckets for ring in rings}) > 1:
-            raise ValueError("rings that are read together have equally many buckets")
-        self._buckets = rings[0].buckets if rings else 0
-        self._slots = np.arange(self._buckets + 1, dtype=np.int64)
+        if len({(ring.buckets, ring.slots) for ring in rings}) != 1:
+            raise ValueError("rings that are handled together have equally many buckets and slots")
+        self.slots = rings[0].slots
+        self._buckets = rings[0].buckets
+        self._lagging = rings[0].lag_ms > 0
+        self._lag_ms = np.array([ring.lag_ms for ring in rings], dtype=np.int64)
+        self._numbers = np.arange(self.slots, dtype=np.int64)
         self._width_ms = np.array([ring.width_ms for ring in rings], dtype=np.int64)
 
     def totals(self, values: npt.NDArray[np.integer], base_ms: Int64s, now_ms: Int64s) -> Float64s:
@@ -125,31 +109,70 @@ class Rings:
         Args:
             values: bucket sums, shape (rows, rings, slots).
             base_ms: newest event time of each row, shape (rows,).
-            now_ms: as of when, shape (rows,).
+            now_ms: as of when, shape (rows,) or (1,).
 
         Returns:
             The windows' values, shape (rows, rings).
         """
-        age = self._age(base_ms, now_ms)
-        whole = (age >= 0) & (age < self._buckets)
+        at_ms = now_ms[:, None] - self._lag_ms
+        age = self._age(base_ms, at_ms)
+        whole = (age >= self._lagging) & (age < self._buckets)
         full_sum: Int64s = np.add.reduce(values, axis=-1, dtype=np.int64, where=whole)
-        oldest = age == self._buckets
-        oldest_sum: Int64s = np.add.reduce(values, axis=-1, dtype=np.int64, where=oldest)
-        fraction = (self._width_ms - now_ms[:, None] % self._width_ms) / self._width_ms
-        return full_sum + fraction * oldest_sum
+        oldest: Int64s = np.add.reduce(values, axis=-1, dtype=np.int64, where=age == self._buckets)
+        passed = at_ms % self._width_ms
+        total = full_sum + (self._width_ms - passed) / self._width_ms * oldest
+        if self._lagging:
+            newest: Int64s = np.add.reduce(values, axis=-1, dtype=np.int64, where=age == 0)
+            total = total + passed / self._width_ms * newest
+        return np.asarray(total)
 
     def unions(self, bitmaps: UInt64s, base_ms: Int64s, now_ms: Int64s) -> UInt64s:
         """Read distinct bitmaps, shape (rows, rings, slots), as ORs, shape (rows, rings)."""
-        age = self._age(base_ms, now_ms)
+        age = self._age(base_ms, now_ms[:, None])
         live = (age >= 0) & (age <= self._buckets)
         merged: UInt64s = np.bitwise_or.reduce(bitmaps, axis=-1, where=live)
         return merged
 
-    def _age(self, base_ms: Int64s, now_ms: Int64s) -> Int64s:
-        """How many buckets before that of `now` each slot's is, shape (rows, rings, slots)."""
+    def clear_passed(self, values: npt.NDArray[np.generic], old_ms: Int64s, new_ms: Int64s) -> None:
+        """Clear, in place, the slots whose bucket falls behind when the base moves on.
+
+        Args:
+            values: shape (rows, rings, slots).
+            old_ms: base of each row before, shape (rows,); 0 for an empty row.
+            new_ms: base of each row after.
+        """
+        moved = (old_ms[:, None] // self._width_ms != new_ms[:, None] // self._width_ms).any(axis=1)
+        # Of most rows no bucket has passed since the last event, and new rows are empty.
+        rows = np.flatnonzero(moved & (old_ms > 0))
+        if len(rows):
+            part = values[rows]
+            part[self._held(old_ms[rows]) != self._held(new_ms[rows])] = 0
+            values[rows] = part
+
+    def place(self, event_ms: Int64s, base_ms: Int64s) -> tuple[Int64s, Bools]:
+        """Where events belong.
+
+        Args:
+            event_ms: time of each event, shape (events,).
+            base_ms: base of the row of each event.
+
+        Returns:
+            The slot of each event in each ring, shape (events, rings), and whether the ring still
+            holds the event's bucket.
+        """
+        bucket = event_ms[:, None] // self._width_ms
+        return bucket % self.slots, bucket > base_ms[:, None] // self._width_ms - self.slots
+
+    def _held(self, base_ms: Int64s) -> Int64s:
+        """Bucket number held by each slot, shape (rows, rings, slots)."""
+        base = (base_ms[:, None] // self._width_ms)[:, :, None]
+        return np.asarray(base - (base - self._numbers) % self.slots)
+
+    def _age(self, base_ms: Int64s, at_ms: Int64s) -> Int64s:
+        """How many buckets before that of `at_ms` each slot's is, shape (rows, rings, slots)."""
         base = base_ms[:, None] // self._width_ms
-        behind_base = (base[:, :, None] - self._slots) % len(self._slots)
-        age: Int64s = behind_base + (now_ms[:, None] // self._width_ms - base)[:, :, None]
+        behind_base = (base[:, :, None] - self._numbers) % self.slots
+        age: Int64s = behind_base + (at_ms // self._width_ms - base)[:, :, None]
         return age
 
 
@@ -173,21 +196,24 @@ def sum_of_events(
         ask_ms: as of when; events at or after it do not count, so no event counts itself.
 
     Returns:
-        What `Ring.total` gives once the events before `ask_ms` were applied, shape (asks,).
+        What `Rings.totals` gives once the events before `ask_ms` were applied, shape (asks,).
     """
     line = _Timeline(ring, entity, time_ms, ask_ms)
     running = np.concatenate([[0], np.cumsum(value[line.order])])
-    ask = line.ask_ms
-    start = ask - ask % ring.width_ms
-    whole_from = start - (ring.buckets - 1) * ring.width_ms
+    at = line.ask_ms - ring.lag_ms
+    start = at - at % ring.width_ms
 
     def before(edge_ms: Int64s) -> Int64s:
         return np.asarray(running[line.rank(ask_entity, edge_ms)])
 
-    from_whole = before(whole_from)
-    oldest_sum = from_whole - before(whole_from - ring.width_ms)
-    full_sum = (before(ask) - from_whole).astype(np.float64)
-    return full_sum + ring.fraction(ask) * oldest_sum
+    whole_from = before(start - (ring.buckets - 1) * ring.width_ms)
+    oldest_sum = whole_from - before(start - ring.buckets * ring.width_ms)
+    until = before(start if ring.lag_ms else line.ask_ms)
+    total = (until - whole_from).astype(np.float64) + ring.fraction(at) * oldest_sum
+    if ring.lag_ms:
+        newest_sum = before(start + ring.width_ms) - until
+        total = total + at % ring.width_ms / ring.width_ms * newest_sum
+    return np.asarray(total)
 
 
 def distinct_of_events(
@@ -199,7 +225,7 @@ def distinct_of_events(
     ask_entity: Int64s,
     ask_ms: Int64s,
 ) -> UInt64s:
-    """Distinct bitmaps as `Ring.union` gives them once the events before `ask_ms` were applied.
+    """Distinct bitmaps as `Rings.unions` gives them once the events before `ask_ms` were applied.
 
     Args:
         ring: the window.
@@ -227,6 +253,27 @@ def distinct_of_events(
         there = (last >= 0) & (of[at] == ask_entity) & (bucket[at] == wanted)
         result |= np.where(there, prefix[at], np.uint64(0))
     return result
+
+
+def last_of_events(
+    *, entity: Int64s, time_ms: Int64s, ask_entity: Int64s, ask_ms: Int64s, window_ms: int
+) -> Int64s:
+    """Time of each asked entity's newest event before `ask_ms`, not older than the window; or 0.
+
+    Args:
+        entity: dense entity number of each event, shape (events,), from 0.
+        time_ms: event times, any order.
+        ask_entity: entity asked for, shape (asks,).
+        ask_ms: as of when, exclusive.
+        window_ms: age from which an event is forgotten.
+    """
+    if not len(time_ms):
+        return np.zeros(len(ask_ms), dtype=np.int64)
+    line = _Timeline(Ring(window_ms=window_ms, buckets=1), entity, time_ms, ask_ms)
+    before = np.maximum(line.rank(ask_entity, line.ask_ms) - 1, 0)
+    newest, of = time_ms[line.order][before], entity[line.order][before]
+    known = (of == ask_entity) & (newest < ask_ms) & (newest >= ask_ms - window_ms)
+    return np.where(known, newest, 0)
 
 
 class _Timeline:

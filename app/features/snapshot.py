@@ -1,217 +1,223 @@
-"""The local snapshot: batch features and the merchant directory, memory mapped, read only.
+"""The local snapshot: raw batch counters as of last midnight, memory mapped, read only.
 
-Both are LMDB files built offline, published as versions (`app.publish`), and shared by the
-processes of a host through the page cache. A look-up does no I/O that can fail: the file is
-checked and read through (prewarmed) before it is put to use.
+A row holds the values of one entity's batch counters, float64 little endian, in the order of the
+columns; the formulas over them are applied by whoever reads them. A snapshot is built offline,
+published as a version that is ordered by its midnight, and swapped whole (`app.publish`).
+
+A snapshot may be bounded to the entities that matter. One that was left out reads as never seen,
+as the manifest says: so a model must be trained on inputs bounded in the same way.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
-import lmdb
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from app.features.spec import BATCH, BATCH_ENTITIES, FEATURE_SCHEMA, Entity, InputState
-from app.publish import PublicationError, publish, verified
+from app.features.mapped_file import MappedFile, publish_rows, row_key
+from app.features.snapshot_rows import Batch, Bound, EntityRows
+from app.features.spec import Entity, FeatureSet, InputState
+from app.publish import PublicationError
+from app.record.signing import Signer
 
 __all__ = [
-    "Directory",
-    "MerchantEntry",
     "Snapshot",
-    "load_directory",
+    "SnapshotFacts",
     "load_snapshot",
-    "publish_directory",
     "publish_snapshot",
 ]
 
-DATA = "data.mdb"
-MAP_BYTES_MAX = 64 * 2**30  # address space, not memory
+KIND = "snapshot"
+PROGRESS_ROWS = 100_000
 
-_COLUMNS: Mapping[Entity, tuple[int, ...]] = {
-    entity: tuple(at for at, feature in enumerate(BATCH) if feature.entity is entity)
-    for entity in BATCH_ENTITIES
-}
+Progress = Callable[[str, int], None]
 
 
-class MerchantEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """What the directory knows of a merchant; the caller's word on it is never asked."""
+class SnapshotFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a snapshot says of itself.
 
-    tier: str
-    category: str
-    country: str
+    Attributes:
+        as_of_ms: the midnight that the values are of, ms since the epoch; orders the snapshots.
+        built_ms: when it was built, ms since the epoch.
+        schema: of the feature set.
+        columns: names of a row's values by entity, in order.
+        rows: entities that have a row, by kind of entity.
+        left_out: entities that have none because the snapshot is bounded.
+        left_out_reads_as: what they look like to a reader.
+    """
 
-
-class _Mapped:
-    """A published LMDB file."""
-
-    def __init__(self, folder: Path, version: str, *, kind: str) -> None:
-        manifest = verified(folder, version, kind=kind)
-        self.version = version
-        self.facts = manifest.facts
-        path = folder / "versions" / version
-        try:
-            self._env = lmdb.open(
-                str(path / DATA),
-                subdir=False,
-                readonly=True,
-                lock=False,
-                readahead=False,
-                max_spare_txns=0,
-            )
-            # One read transaction for the life of the version: nothing is ever written to it.
-            self._txn = self._env.begin(buffers=False)
-        except lmdb.Error as error:
-            raise PublicationError(f"{kind} {version} cannot be mapped: {error}.") from None
-
-    def get(self, key: bytes) -> bytes | None:
-        """The value of a key."""
-        value: bytes | None = self._txn.get(key)
-        return value
+    as_of_ms: int
+    built_ms: int
+    schema: int
+    columns: dict[str, list[str]]
+    rows: dict[str, int]
+    left_out: dict[str, int]
+    left_out_reads_as: str = InputState.NEVER_SEEN.value.decode()
 
 
 class Snapshot:
-    """Batch features as of last midnight."""
+    """Batch counters as of last midnight; any number of threads may read them."""
 
-    def __init__(self, mapped: _Mapped) -> None:
+    def __init__(
+        self, mapped: MappedFile, facts: SnapshotFacts, columns: Mapping[Entity, Sequence[str]]
+    ) -> None:
+        """Read a mapped file whose facts agree with the columns; see `load_snapshot`."""
         self._mapped = mapped
+        self._spans: dict[Entity, slice] = {}
+        self._width = 0
+        for entity, names in columns.items():
+            self._spans[entity] = slice(self._width, self._width + len(names))
+            self._width += len(names)
         self.version = mapped.version
-        self.as_of_ms = int(mapped.facts["as_of_ms"])
+        self.facts = facts
+        self.as_of_ms = facts.as_of_ms
+
+    def age_ms(self, now_ms: float) -> float:
+        """How old the values are, milliseconds."""
+        return now_ms - self.as_of_ms
 
     def read(
         self, tenant: str, ids: Mapping[Entity, str]
-    ) -> tuple[npt.NDArray[np.float32], list[bytes]]:
-        """Batch values of one attempt.
+    ) -> tuple[npt.NDArray[np.float64], list[bytes]]:
+        """Values of one attempt.
 
         Args:
             tenant: whose entities.
             ids: id by entity; an entity that is missing is not mapped.
 
         Returns:
-            Values in the order of `spec.BATCH` (NaN where not present), shape (len(BATCH),), and
-            the state of each of `spec.BATCH_ENTITIES`.
+            Values in the order of the columns asked for (NaN where not present), shape (sum of
+            the columns,), and the state of each entity of the columns, in their order.
         """
-        values = np.full(len(BATCH), np.nan, dtype=np.float32)
+        values = np.full(self._width, np.nan)
         states = []
-        for entity in BATCH_ENTITIES:
-            id = ids.get(entity)
-            if id is None:
+        keys = [row_key(tenant, entity, ids[entity]) for entity in self._spans if entity in ids]
+        rows = iter(self._mapped.get(keys))
+        for entity, span in self._spans.items():
+            if entity not in ids:
                 states.append(InputState.NOT_MAPPED.value)
                 continue
-            raw = self._mapped.get(_key(tenant, entity, id))
-            if raw is None:
+            row = next(rows)
+            if row is None:
                 states.append(InputState.NEVER_SEEN.value)
                 continue
-            values[list(_COLUMNS[entity])] = np.frombuffer(raw, dtype="<f4")
+            values[span] = np.frombuffer(row, dtype="<f8")
             states.append(InputState.PRESENT.value)
         return values, states
 
 
-class Directory:
-    """The merchant directory."""
-
-    def __init__(self, mapped: _Mapped) -> None:
-        self._mapped = mapped
-        self.version = mapped.version
-        self._decoder = msgspec.msgpack.Decoder(MerchantEntry)
-
-    def get(self, tenant: str, merchant_id: str) -> MerchantEntry | None:
-        """A merchant's entry; None for one that is not listed."""
-        raw = self._mapped.get(_key(tenant, Entity.MERCHANT, merchant_id))
-        return None if raw is None else self._decoder.decode(raw)
-
-
-def load_snapshot(folder: Path, version: str) -> Snapshot:
+def load_snapshot(
+    folder: Path,
+    version: str,
+    *,
+    features: FeatureSet,
+    trusted: Path | None = None,
+) -> Snapshot:
     """Load a published snapshot, prewarmed.
 
+    Args:
+        folder: where snapshots are published.
+        version: to load.
+        features: whose schema and columns it must have.
+        trusted: folder of the public keys that may sign it; None asks for no signature.
+
     Raises:
-        PublicationError: it is damaged, or of another feature schema.
+        PublicationError: it is damaged, of another schema or has other columns.
     """
-    mapped = _Mapped(folder, version, kind="snapshot")
-    if mapped.facts.get("feature_schema") != FEATURE_SCHEMA:
+    mapped = MappedFile(folder, version, kind=KIND, trusted=trusted)
+    try:
+        facts = msgspec.convert(mapped.manifest.facts, SnapshotFacts)
+    except msgspec.ValidationError as error:
+        raise PublicationError(f"{KIND} {version} is of another release: {error}.") from None
+    if facts.schema != features.schema:
         raise PublicationError(
-            f"snapshot {version} has feature schema {mapped.facts.get('feature_schema')}, "
-            f"this release reads {FEATURE_SCHEMA}."
+            f"{KIND} {version} has feature schema {facts.schema}; "
+            f"this process reads {features.schema}."
         )
-    return Snapshot(mapped)
-
-
-def load_directory(folder: Path, version: str) -> Directory:
-    """Load a published merchant directory, prewarmed.
-
-    Raises:
-        PublicationError: it is damaged.
-    """
-    return Directory(_Mapped(folder, version, kind="merchants"))
+    columns = features.snapshot_columns
+    if facts.columns != _by_name(columns):
+        raise PublicationError(f"{KIND} {version} has other columns than this process reads.")
+    return Snapshot(mapped, facts, columns)
 
 
 def publish_snapshot(
     folder: Path,
     *,
     tenant: str,
-    rows: Mapping[Entity, Iterable[tuple[str, npt.NDArray[np.float32]]]],
+    schema: int,
+    columns: Mapping[Entity, Sequence[str]],
+    batches: Iterable[Batch],
     as_of_ms: int,
+    bounds: Mapping[Entity, Bound] = MappingProxyType({}),
+    signer: Signer | None = None,
+    progress: Progress = lambda _what, _rows: None,
+    wall: Callable[[], float] = time.time,
 ) -> str:
     """Build and publish a snapshot.
 
     Args:
         folder: where snapshots are published.
         tenant: whose entities.
-        rows: (id, values in the order of `spec.BATCH` for that entity) by entity.
+        schema: of the feature set.
+        columns: names of a row's values by entity.
+        batches: (entity, ids, values of shape (ids, columns of the entity)), in any order; an
+            entity has one row.
         as_of_ms: the midnight that the values are of, ms since the epoch.
+        bounds: of the entities that are bounded.
+        signer: signs the version.
+        progress: told what is being done ("read", "written") and the rows so far.
+        wall: seconds since the epoch, for the facts.
+
+    Returns:
+        The version's name.
+
+    Raises:
+        PublicationError: an id comes twice, or the snapshot is older than the one in force.
     """
-    entries = (
-        (_key(tenant, entity, id), values.astype("<f4").tobytes())
-        for entity, of_entity in rows.items()
-        for id, values in of_entity
+    gathered = {entity: EntityRows(names, bounds.get(entity)) for entity, names in columns.items()}
+    read = 0
+    for entity, ids, values in batches:
+        gathered[entity].add(ids, values)
+        read += len(values)
+        progress("read", read)
+    for of_entity in gathered.values():
+        of_entity.prune()
+    facts = SnapshotFacts(
+        as_of_ms=as_of_ms,
+        built_ms=int(wall() * 1_000),
+        schema=schema,
+        columns=_by_name(columns),
+        rows={str(entity): rows.count for entity, rows in gathered.items()},
+        left_out={str(entity): rows.left_out for entity, rows in gathered.items()},
     )
-    facts = {"as_of_ms": as_of_ms, "feature_schema": FEATURE_SCHEMA}
-    return _publish_lmdb(folder, kind="snapshot", entries=entries, facts=facts)
-
-
-def publish_directory(
-    folder: Path, *, tenant: str, merchants: Iterable[tuple[str, MerchantEntry]]
-) -> str:
-    """Build and publish a merchant directory."""
-    encoder = msgspec.msgpack.Encoder()
-    entries = (
-        (_key(tenant, Entity.MERCHANT, id), encoder.encode(entry)) for id, entry in merchants
+    return publish_rows(
+        folder,
+        kind=KIND,
+        rows=_all_rows(tenant, gathered, progress),
+        facts=msgspec.to_builtins(facts),
+        number=as_of_ms,
+        signer=signer,
     )
-    return _publish_lmdb(folder, kind="merchants", entries=entries, facts={})
 
 
-def _publish_lmdb(
-    folder: Path,
-    *,
-    kind: str,
-    entries: Iterable[tuple[bytes, bytes]],
-    facts: Mapping[str, str | int | float | bool],
-) -> str:
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        path = Path(scratch) / DATA
-        env = lmdb.open(str(path), subdir=False, map_size=MAP_BYTES_MAX, sync=False, lock=False)
-        count = 0
-        with env.begin(write=True) as txn:
-            for key, value in sorted(entries):
-                txn.put(key, value, append=True)
-                count += 1
-        env.sync(True)
-        env.close()
-        compact = Path(scratch) / "compact.mdb"
-        with lmdb.open(str(path), subdir=False, readonly=True, lock=False) as source:
-            _copy(source, compact)
-        return publish(folder, kind=kind, files={DATA: compact}, facts={**facts, "rows": count})
+def _all_rows(
+    tenant: str, gathered: Mapping[Entity, EntityRows], progress: Progress
+) -> Iterator[tuple[bytes, bytes]]:
+    prefixes = {row_key(tenant, entity, ""): rows for entity, rows in gathered.items()}
+    written = 0
+    for prefix, rows in sorted(prefixes.items(), key=lambda item: item[0]):
+        for row in rows.ordered(prefix):
+            yield row
+            written += 1
+            if written % PROGRESS_ROWS == 0:
+                progress("written", written)
+    progress("written", written)
 
 
-def _copy(source: lmdb.Environment, target: Path) -> None:
-    with target.open("wb") as file:
-        source.copyfd(file.fileno(), compact=True)
-
-
-def _key(tenant: str, entity: Entity, id: str) -> bytes:
-    return f"{tenant}:{entity}:{id}".encode()
+def _by_name(columns: Mapping[Entity, Sequence[str]]) -> dict[str, list[str]]:
+    return {str(entity): list(names) for entity, names in columns.items()}

@@ -1,8 +1,8 @@
-"""From an attempt to the row that a model scores, in the order of `app.features.spec`."""
+"""From an attempt to the row that a model scores, in the order of its feature set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,17 +10,20 @@ import numpy.typing as npt
 from msgspec import UNSET, UnsetType
 
 from app.candidate import Candidate
+from app.features.formulas import Formulas
 from app.features.online import OnlineStore, Streaming
+from app.features.reference import LARGE_RATIO, RATIO_INPUT, RATIO_INPUT_EOD
 from app.features.snapshot import Snapshot
-from app.features.spec import BATCH, NUMBERS, RATIOS, REQUEST_NUMBERS
+from app.features.spec import FeatureSet
 from fallback.deadline import Deadline
-from fallback.errors import FeaturesStale, SnapshotUnavailable
+from fallback.errors import FeaturesStale, SnapshotUnavailable, SourceUnavailable
 
 __all__ = [
     "ABSENT",
     "BatchFeatures",
     "FullFeatures",
     "Row",
+    "is_large",
     "request_categories",
     "request_numbers",
 ]
@@ -28,8 +31,6 @@ __all__ = [
 # Category of a value that the caller did not send.
 ABSENT = b"absent"
 NAN = float("nan")
-_MEAN_AT = next(at for at, feature in enumerate(BATCH) if feature.name == "card_amount_mean_30d")
-_BATCH_END = len(REQUEST_NUMBERS) + len(BATCH) + len(RATIOS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,14 @@ class Row:
         categories: bytes, one per category of the model.
         snapshot_version: of the snapshot that was read.
         streaming: what the counters said; None on the batch rung.
+        large: whether the amount is far above the card's own mean, as far as the row knows.
     """
 
     numbers: npt.NDArray[np.float32]
     categories: list[bytes]
     snapshot_version: str
     streaming: Streaming | None
+    large: bool
 
 
 class BatchFeatures:
@@ -56,6 +59,7 @@ class BatchFeatures:
         self,
         snapshot: Callable[[], Snapshot | None],
         *,
+        features: FeatureSet,
         now_ms: Callable[[], int],
         age_max_ms: float,
     ) -> None:
@@ -63,10 +67,14 @@ class BatchFeatures:
 
         Args:
             snapshot: the snapshot in force.
+            features: what the models see.
             now_ms: wall clock, ms since the epoch.
             age_max_ms: age from which the snapshot is stale.
         """
         self._snapshot = snapshot
+        self._formulas = Formulas(features.batch_features, features.snapshot_counters)
+        self._requests = len(features.request_numbers)
+        self._ratio_at = features.numbers.index(RATIO_INPUT_EOD)
         self._now_ms = now_ms
         self._age_max_ms = age_max_ms
 
@@ -87,20 +95,43 @@ class BatchFeatures:
         if self._now_ms() - snapshot.as_of_ms > self._age_max_ms:
             raise FeaturesStale("the snapshot is older than its bound")
         values, states = snapshot.read(candidate.tenant, candidate.ids)
-        numbers = np.empty(_BATCH_END, dtype=np.float32)
-        known = len(REQUEST_NUMBERS)
-        numbers[:known] = request_numbers(candidate)
-        numbers[known : known + len(BATCH)] = values
-        numbers[known + len(BATCH)] = amount_ratio(numbers[0], values[_MEAN_AT])
-        return Row(numbers, [*request_categories(candidate), *states], snapshot.version, None)
+        requested = np.array(request_numbers(candidate), dtype=np.float32)
+        inputs = self._formulas.inputs(
+            values[None, :],
+            amount=np.array([amount_of(candidate)]),
+            now_ms=np.array([candidate.received_ms]),
+        )
+        numbers = np.concatenate([requested, inputs[0]])
+        categories = [*request_categories(candidate), *states]
+        large = is_large(NAN, float(numbers[self._ratio_at]))
+        return Row(numbers, categories, snapshot.version, None, large)
 
 
 class FullFeatures:
     """Request, snapshot and streaming counters: the inputs of the full rung."""
 
-    def __init__(self, batch: BatchFeatures, store: OnlineStore) -> None:
+    def __init__(
+        self,
+        batch: BatchFeatures,
+        store: OnlineStore,
+        *,
+        features: FeatureSet,
+        masked: Callable[[], Collection[str]],
+    ) -> None:
+        """Make the reader.
+
+        Args:
+            batch: of the other inputs.
+            store: of the counters.
+            features: what the models see.
+            masked: what of the counters the model in force was trained to do without:
+                "entities" (a shard is away), "regions" (a region's are).
+        """
         self._batch = batch
         self._store = store
+        self._masked = masked
+        self._ratio_at = features.numbers.index(RATIO_INPUT)
+        self._ratio_eod_at = features.numbers.index(RATIO_INPUT_EOD)
 
     async def read(self, candidate: Candidate, deadline: Deadline) -> Row:
         """Gather the row; waits for the counters.
@@ -109,16 +140,36 @@ class FullFeatures:
             RungError: the snapshot or the counters cannot be used.
         """
         base = self._batch.row(candidate)  # first: it is free, and without it the read is in vain
-        streaming = await self._store.read(candidate.tenant, candidate.ids, deadline)
-        numbers = np.empty(len(NUMBERS), dtype=np.float32)
-        numbers[:_BATCH_END] = base.numbers
-        numbers[_BATCH_END:] = streaming.values
+        streaming = await self._store.read(
+            candidate.tenant, candidate.ids, deadline, amount=amount_of(candidate)
+        )
+        if missing := streaming.missing.difference(self._masked()):
+            raise SourceUnavailable(f"counters are missing for {', '.join(sorted(missing))}")
+        present = np.array([streaming.regions_present], dtype=np.float32)
+        numbers = np.concatenate([base.numbers, present, streaming.inputs])
         categories = [*base.categories, *streaming.states]
-        return Row(numbers, categories, base.snapshot_version, streaming)
+        large = is_large(float(numbers[self._ratio_at]), float(numbers[self._ratio_eod_at]))
+        return Row(numbers, categories, base.snapshot_version, streaming, large)
+
+
+def is_large(ratio: float, ratio_eod: float) -> bool:
+    """Whether an amount is far above the card's own mean.
+
+    Args:
+        ratio: amount over the mean that the counters know; NaN where they know none.
+        ratio_eod: the same with last midnight's mean, which then takes its place.
+    """
+    known = ratio_eod if np.isnan(ratio) else ratio
+    return bool(known > LARGE_RATIO)
+
+
+def amount_of(candidate: Candidate) -> float:
+    """Amount in reference minor units; NaN without a rate."""
+    return NAN if candidate.amount_ref is None else float(candidate.amount_ref)
 
 
 def request_numbers(candidate: Candidate) -> tuple[float, ...]:
-    """Numeric request inputs, in the order of `spec.REQUEST_NUMBERS`; NaN where not sent."""
+    """Numeric request inputs, in the order of `reference.REQUEST_NUMBERS`; NaN where not sent."""
     attempt = candidate.attempt
     return (
         _number(candidate.amount_ref),
@@ -133,7 +184,7 @@ def request_numbers(candidate: Candidate) -> tuple[float, ...]:
 
 
 def request_categories(candidate: Candidate) -> tuple[bytes, ...]:
-    """Request categories, in the order of `spec.REQUEST_CATEGORIES`."""
+    """Request categories, in the order of `reference.REQUEST_CATEGORIES`."""
     attempt, merchant = candidate.attempt, candidate.merchant
     return (
         ABSENT if merchant is None else merchant.category.encode(),
@@ -145,11 +196,6 @@ def request_categories(candidate: Candidate) -> tuple[bytes, ...]:
         _category(attempt.device.kind),
         _category(attempt.customer.email_domain),
     )
-
-
-def amount_ratio(amount: np.float32, mean: np.float32) -> np.float32:
-    """Amount over the card's mean, both float32, so that training and serving round alike."""
-    return np.float32(amount / mean) if mean > 0 else np.float32(NAN)
 
 
 def _number(value: float | bool | UnsetType | None) -> float:

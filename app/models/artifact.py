@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from catboost import CatBoost, CatBoostError, FeaturesData
 
-from app.features.packed import COUNTER_SCHEMA
-from app.features.spec import FEATURE_SCHEMA, batch_inputs, full_inputs
+from app.features.sets import FEATURE_SETS
+from app.features.spec import FeatureSet
 from app.publish import PublicationError, verified
 
 __all__ = [
@@ -78,16 +78,19 @@ class ArtifactFacts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: of the model.
         provenance: "simulated" or "production": what the training data was.
-        feature_schema: of the inputs.
-        counter_schema: of the packed counters.
+        features: name of the feature set.
+        feature_schema: of that set, counters included.
+        masked: what of the counters may be missing: the model was trained with copies of rows
+            without it ("entities", "regions").
         data: fingerprint and period of the training data.
         rungs: by rung name, "full" and "batch".
     """
 
     name: str
     provenance: str
+    features: str
     feature_schema: int
-    counter_schema: int
+    masked: list[str]
     data: dict[str, str | int | float]
     rungs: dict[str, RungFacts]
 
@@ -151,8 +154,13 @@ def raw_scores(
     return scores
 
 
-def load_artifact(folder: Path, version: str) -> Artifact:
+def load_artifact(folder: Path, version: str, features: FeatureSet | None = None) -> Artifact:
     """Load a published artifact and check it to the golden scores.
+
+    Args:
+        folder: where models are published.
+        version: of the model.
+        features: what the service reads; by default any set that this release has.
 
     Raises:
         PublicationError: it is damaged, made for other inputs, or scores differently.
@@ -164,14 +172,17 @@ def load_artifact(folder: Path, version: str) -> Artifact:
         golden = msgspec.msgpack.decode((where / GOLDEN).read_bytes(), type=dict[str, Golden])
     except (OSError, msgspec.MsgspecError) as error:
         raise PublicationError(f"model {version} cannot be read: {error}.") from None
-    if (facts.feature_schema, facts.counter_schema) != (FEATURE_SCHEMA, COUNTER_SCHEMA):
+    features = features or FEATURE_SETS.get(facts.features)
+    if features is None or (features.name, features.schema) != (
+        facts.features,
+        facts.feature_schema,
+    ):
         raise PublicationError(
-            f"model {version} was trained on feature and counter schemas "
-            f"{facts.feature_schema} and {facts.counter_schema}; this release has "
-            f"{FEATURE_SCHEMA} and {COUNTER_SCHEMA}."
+            f"model {version} was trained on feature set {facts.features!r}, schema "
+            f"{facts.feature_schema}, which is not what is read here."
         )
     models = {}
-    for rung, inputs in (("full", full_inputs()), ("batch", batch_inputs())):
+    for rung, inputs in (("full", features.full_inputs), ("batch", features.batch_inputs)):
         of_rung = facts.rungs.get(rung)
         if of_rung is None or rung not in golden:
             raise PublicationError(f"model {version} has no {rung} model.")

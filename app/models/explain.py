@@ -31,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 from catboost import FeaturesData, Pool
 
+from app.features.sets import FEATURE_SETS
 from app.models.artifact import RungModel
 
 __all__ = ["CODES_MAX", "CODE_OF_INPUT", "EVALUATOR", "SUM_TOLERANCE", "Explanation", "explain"]
@@ -40,38 +41,7 @@ SUM_TOLERANCE = 1e-6
 EVALUATOR = f"catboost {catboost.__version__}, approximate SHAP values"
 
 CODE_OF_INPUT: Mapping[str, str] = {
-    "amount_ref": "AMOUNT_UNUSUAL",
-    "account_age_days": "NEW_ACCOUNT",
-    "basket_items": "BASKET_CONTENT",
-    "gift_cards": "BASKET_CONTENT",
-    "emulator": "EMULATOR",
-    "proxy": "PROXY",
-    "ip_abroad": "COUNTRY_MISMATCH",
-    "ships_abroad": "COUNTRY_MISMATCH",
-    "card_attempted_30d": "CARD_ACTIVITY",
-    "card_amount_mean_30d": "CARD_SPENDING",
-    "merchant_fraud_7d": "MERCHANT_HOT",
-    "merchant_fraud_rate_30d": "MERCHANT_HOT",
-    "amount_to_card_mean": "CARD_SPENDING",
-    "card_attempted_1h": "VELOCITY_CARD",
-    "card_attempted_24h": "VELOCITY_CARD",
-    "card_amount_24h": "CARD_SPENDING",
-    "device_attempted_1h": "VELOCITY_DEVICE",
-    "device_cards_24h": "DEVICE_MANY_CARDS",
-    "ip_attempted_1h": "VELOCITY_IP",
-    "merchant_category": "MERCHANT_PROFILE",
-    "merchant_country": "MERCHANT_PROFILE",
-    "channel": "PAYMENT_CHANNEL",
-    "entry_mode": "PAYMENT_CHANNEL",
-    "funding": "CARD_TYPE",
-    "issuer_country": "CARD_COUNTRY",
-    "device_kind": "DEVICE_TYPE",
-    "email_domain": "EMAIL_DOMAIN",
-    "card_snapshot_state": "NO_HISTORY",
-    "merchant_snapshot_state": "NO_HISTORY",
-    "card_counters_state": "NO_HISTORY",
-    "device_counters_state": "NO_HISTORY",
-    "ip_counters_state": "NO_HISTORY",
+    name: code for features in FEATURE_SETS.values() for name, code in features.codes.items()
 }
 
 

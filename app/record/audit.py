@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from math import isnan
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from app.features.spec import CATEGORIES, FEATURE_SCHEMA, NUMBERS
 from app.record.decision import DecisionRecord, decode_record
 from app.record.frames import (
     HEADER_BYTES,
@@ -22,6 +19,7 @@ from app.record.frames import (
     records,
     segments_of,
 )
+from app.record.inputs import recorded_inputs
 from app.record.reasons import described
 
 __all__ = ["explained", "exported"]
@@ -121,18 +119,8 @@ def _line(record: Record) -> dict[str, Any]:
 
 
 def _inputs(record: DecisionRecord) -> dict[str, float | str | None]:
-    """Inputs as scored, by name; by position where another release's list of inputs was used."""
-    numbers = [None if isnan(n) else n for n in np.frombuffer(record.numbers, "<f4").tolist()]
-    categories = [category.decode("utf-8", "replace") for category in record.categories]
-    known = record.versions.get("features") == str(FEATURE_SCHEMA)
-    # Names may be more than values: the batch rung's inputs are the first ones of the list.
-    named = zip(NUMBERS if known else _numbered("number", numbers), numbers, strict=False)
-    told = zip(CATEGORIES if known else _numbered("category", categories), categories, strict=False)
-    return {**dict(named), **dict(told)}
-
-
-def _numbered(what: str, values: Sequence[object]) -> list[str]:
-    return [f"{what} {at}" for at in range(1, len(values) + 1)]
+    numbers, categories = recorded_inputs(record)
+    return {**numbers, **categories}
 
 
 def _instant(unix_ms: int) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import Struct
 
 from app.api.wire import Model
 
-__all__ = ["CounterEvent", "DecisionRecord", "decode_counter_event", "decode_record", "encode"]
+__all__ = ["DecisionRecord", "decode_record", "encode"]
 
 Positions = dict[str, tuple[int, int]]
 
@@ -60,7 +62,7 @@ class DecisionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     rates: str | None = None
     entities: dict[str, str]
     bits: dict[str, int]
-    merchant: dict[str, str]
+    merchant: dict[str, Any]
     large: bool = False
     action: str
     score: float | None = None
@@ -83,19 +85,8 @@ class DecisionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     trace_id: str | None = None
 
 
-class CounterEvent(Struct, frozen=True):
-    """What the counters need of a decision record; the rest of the payload is skipped unread."""
-
-    tenant: str
-    received_ms: int
-    amount_ref: int
-    entities: dict[str, str]
-    bits: dict[str, int]
-
-
 _encoder = msgspec.msgpack.Encoder()
 _record = msgspec.msgpack.Decoder(DecisionRecord)
-_counter_event = msgspec.msgpack.Decoder(CounterEvent)
 
 
 def encode(record: DecisionRecord) -> bytes:
@@ -106,8 +97,3 @@ def encode(record: DecisionRecord) -> bytes:
 def decode_record(payload: bytes) -> DecisionRecord:
     """Read a decision's payload."""
     return _record.decode(payload)
-
-
-def decode_counter_event(payload: bytes) -> CounterEvent:
-    """Read what the counters need of a decision's payload."""
-    return _counter_event.decode(payload)

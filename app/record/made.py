@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from app.api.wire import Decision, Model, ThresholdsShown
 from app.candidate import Candidate
 from app.features.online import Streaming
 from app.features.packed import distinct_bit
-from app.features.spec import FEATURE_SCHEMA, STREAMING, Aggregate, Entity
+from app.features.spec import FeatureSet
 from app.features.vector import Row
 from app.models.scorer import ModelScore
 from app.policy import Thresholds
@@ -23,9 +24,6 @@ from fallback.rung import Action
 __all__ = ["Made", "Versions"]
 
 TOKEN_LIFE_S = 24 * 3_600
-_TOLD_APART = tuple(
-    dict.fromkeys(Entity(c.of) for c in STREAMING if c.aggregate is Aggregate.DISTINCT)
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +33,14 @@ class Versions:
     Attributes:
         policy: version of the policy, as answered.
         rates: version of the rate table.
+        features: what is counted.
         recorded: by what it is of, the identity of all that replay needs beside the model and
             the snapshot; nothing for what was not there.
     """
 
     policy: int
     rates: str
+    features: FeatureSet
     recorded: Mapping[str, str]
 
 
@@ -107,7 +107,7 @@ class Made:
     def record(self, answer: Decision) -> DecisionRecord:
         """What the journal keeps: enough to show, count and compute the decision again."""
         candidate, streaming, row, scored = self.candidate, self._streaming, self._row, self._scored
-        ids = candidate.ids
+        ids, features = candidate.ids, self.versions.features
         return DecisionRecord(
             tenant=candidate.tenant,
             decision_id=answer.decision_id,
@@ -118,8 +118,9 @@ class Made:
             amount_ref=candidate.amount_ref or 0,
             rates=None if candidate.amount_ref is None else self.versions.rates,
             entities={entity.value: id for entity, id in ids.items()},
-            bits={e.value: distinct_bit(ids[e]) for e in _TOLD_APART if e in ids},
+            bits={e.value: distinct_bit(ids[e]) for e in features.told_apart if e in ids},
             merchant=_merchant(candidate),
+            large=row is not None and row.large,
             action=answer.action,
             score=answer.score,
             ranking=self.descent.assessment.ranking,
@@ -132,7 +133,7 @@ class Made:
             model=answer.model,
             versions={
                 **self.versions.recorded,
-                "features": str(FEATURE_SCHEMA),
+                "features": str(features.schema),
                 **({} if row is None else {"snapshot": row.snapshot_version}),
             },
             velocity={entity.value: count for entity, count in candidate.velocity.items()},
@@ -162,10 +163,9 @@ class Made:
         return None if self._row is None else self._row.streaming
 
 
-def _merchant(candidate: Candidate) -> dict[str, str]:
+def _merchant(candidate: Candidate) -> dict[str, Any]:
     entry = candidate.merchant
-    known = {} if entry is None else {"category": entry.category, "country": entry.country}
-    return {"tier": candidate.tier, **known}
+    return {"tier": candidate.tier} if entry is None else entry.as_recorded()
 
 
 def _model(scored: ModelScore) -> Model:

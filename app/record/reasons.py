@@ -94,6 +94,11 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         "The card's use over the last 30 days is unusual.",
         "How the payment card was used over the last month.",
     ),
+    "CARD_DECLINED": _entry(
+        Family.HISTORY,
+        "Issuers declined other payments with the card within a day.",
+        "Recent payments with this payment card that were declined.",
+    ),
     "CARD_COUNTRY": _entry(
         Family.CARD,
         "Cards issued in this country carry more risk; review before any notice.",
@@ -129,7 +134,22 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         "E-mail addresses of this domain carry more risk.",
         "The contact details given could not be relied on.",
     ),
+    "EMAIL_MANY_ACCOUNTS": _entry(
+        Family.ACCOUNT,
+        "Many different accounts use the e-mail address.",
+        None,
+    ),
     "EMULATOR": _entry(Family.DEVICE, "The device is an emulator.", None),
+    "LINKED_FRAUD": _entry(
+        Family.HISTORY,
+        "Fraud was reported lately on cards that share the device or the e-mail address.",
+        None,
+    ),
+    "MERCHANT_BLOCKED": _entry(
+        Family.MERCHANT,
+        "The merchant is on the list of those that may take no payment.",
+        None,
+    ),
     "MERCHANT_HOT": _entry(
         Family.MERCHANT,
         "The merchant has seen much fraud lately.",
@@ -170,6 +190,11 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         "The merchant's standing policy for this amount applies.",
         None,
     ),
+    "VELOCITY_BIN": _entry(
+        Family.VELOCITY,
+        "Issuers declined many payments with cards of the same range within a short time.",
+        None,
+    ),
     "VELOCITY_CARD": _entry(
         Family.VELOCITY,
         "The card was tried many times within a short time.",
@@ -184,6 +209,11 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         Family.VELOCITY,
         "The network address made many attempts within a short time.",
         "The number of recent payment attempts from this internet connection.",
+    ),
+    "VELOCITY_MERCHANT": _entry(
+        Family.MERCHANT,
+        "The merchant sees unusually many attempts, or many that issuers decline.",
+        None,
     ),
 }
 

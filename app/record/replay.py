@@ -19,7 +19,7 @@ import numpy as np
 from app.api.wire import Attempt
 from app.candidate import Candidate
 from app.errors import OperatorError
-from app.features.snapshot import MerchantEntry
+from app.features.directory import MerchantEntry
 from app.features.spec import Entity
 from app.models.artifact import Artifact, load_artifact, objects
 from app.policy import Policy, load_policy
@@ -166,7 +166,7 @@ def _candidate(record: DecisionRecord) -> Candidate:
         tenant=record.tenant,
         received_ms=record.received_ms,
         amount_ref=None if record.rates is None else record.amount_ref,
-        merchant=MerchantEntry(**merchant) if listed else None,
+        merchant=MerchantEntry.from_record(merchant) if listed else None,
         ids={Entity(entity): id for entity, id in record.entities.items()},
         velocity={Entity(entity): count for entity, count in record.velocity.items()},
         retry=record.retry,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Protocol
@@ -33,6 +34,7 @@ __all__ = [
 PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
 
 ENDORSEMENT = b"stepdown key endorsement v1\n"
+_KEY_ID = re.compile("[0-9a-f]{64}")
 
 
 class Signer(Protocol):
@@ -101,7 +103,8 @@ class Keyring:
             signature: to check.
         """
         if key not in self._known:
-            self._known[key] = self._load(key)
+            # The id names a file: one that is no hash could name a file of somebody else's.
+            self._known[key] = self._load(key) if _KEY_ID.fullmatch(key) else None
         public_key = self._known[key]
         if public_key is None:
             return f"the key {key[:16]} is not in the keyring, or no one vouches for it"

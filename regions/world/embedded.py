@@ -109,6 +109,14 @@ def _region_processes(
             ready=AliveFor(seconds=0.5), stop_timeout_s=1.5,
         ),
         python(
+            "joiner", "-m", "app.record.joiner_process",
+            ready=AliveFor(seconds=0.5), stop_timeout_s=1.5,
+        ),
+        python(
+            "historian", "-m", "app.history.historian_process", "--rows", "10000", "--linger", "5",
+            ready=AliveFor(seconds=0.5), stop_timeout_s=2.5,
+        ),
+        python(
             "explainer", "-m", "app.record.explainer",
             ready=AliveFor(seconds=0.5), stop_timeout_s=1.0,
         ),
@@ -130,6 +138,7 @@ def _environment(
         "STEPDOWN_HOME": str(settings.home),
         "STEPDOWN_REGION": region,
         "STEPDOWN_PROFILE": "development",
+        "STEPDOWN_FEATURES": settings.features,
         "STEPDOWN_API_HOST": settings.host,
         "STEPDOWN_API_PORT": str(ports.api),
         "STEPDOWN_OPERATIONS_PORT": str(ports.operations),

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -29,6 +29,7 @@ class WorldSettings:
         workers: scorer processes a region, 1 to 64.
         regions: the regions to run, at least one.
         host: address that the API listens on; the datastores always listen on 127.0.0.1.
+        features: feature set of the models and counters; each has models and stores of its own.
         allow_remote: `host` may be one that other machines reach. The embedded world has
             development credentials, so this has to be said.
     """
@@ -38,6 +39,7 @@ class WorldSettings:
     workers: int = 2
     regions: tuple[str, ...] = ("us-east-1",)
     host: str = "127.0.0.1"
+    features: Literal["reference", "wide"] = "reference"
     allow_remote: bool = False
 
     def __post_init__(self) -> None:

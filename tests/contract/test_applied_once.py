@@ -11,9 +11,9 @@ import pytest
 import redis
 
 from app.features.applier import APPLIED_KEY, Applied, Applier, connect
-from app.features.packed import key, layout_of
+from app.features.packed import key, layouts_of
+from app.features.reference import REFERENCE
 from app.features.spec import Entity
-from app.record.decision import CounterEvent
 from app.record.frames import Kind
 
 TENANT, CARD = "acme", "card_1"
@@ -25,13 +25,20 @@ def now_ms():
 
 
 def record(journal, amount):
-    event = CounterEvent(TENANT, now_ms(), amount, {"card": CARD}, {})
+    event = {
+        "tenant": TENANT,
+        "received_ms": now_ms(),
+        "amount_ref": amount,
+        "entities": {"card": CARD},
+        "bits": {},
+        "action": "approve",
+    }
     journal.append(Kind.DECISION, msgspec.msgpack.encode(event))
 
 
 def counted(store):
     """Attempts and amount of the card over 24 hours."""
-    layout = layout_of(Entity.CARD)
+    layout = layouts_of(REFERENCE)[Entity.CARD].layout
     records = layout.decode([store.client.get(key(TENANT, Entity.CARD, CARD))])
     totals = layout.windows(records, np.array([now_ms()])).totals[0]
     names = [counter.name for counter in layout.additive]
@@ -49,12 +56,16 @@ class Hazards:
         if (stored := self.store.client.get(APPLIED_KEY)) is not None:
             self.region.since_ms = msgspec.msgpack.decode(stored, type=Applied).as_of_ms
         applier = Applier(
-            connect(self.store.shard, None), self.stream_of(self.region), shard=0, shards=1
+            lambda: connect(self.store.shard, None),
+            self.stream_of(self.region),
+            features=REFERENCE,
+            now_ms=now_ms,
         )
         applier.connect()
         return applier
 
     def applier_restarts(self):
+        self.applier.close()
         self.applier = self.new_applier()
 
     def applier_connects_again(self):

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner
 
-from app.features.spec import CATEGORIES, FEATURE_SCHEMA, NUMBERS
+from app.features.reference import REFERENCE
 from app.ids import DecisionIds, locate
 from app.record.anchor import Anchorer, FolderAnchors
 from app.record.anchor_s3 import AnchorConflict, S3Anchors
@@ -39,7 +39,7 @@ DAY_MS = 86_400_000
 
 
 def decision(decision_id, at):
-    numbers = np.arange(len(NUMBERS), dtype="<f4")
+    numbers = np.arange(len(REFERENCE.numbers), dtype="<f4")
     numbers[1] = np.nan
     return DecisionRecord(
         tenant="acme",
@@ -58,9 +58,9 @@ def decision(decision_id, at):
         rung="full",
         not_higher={},
         reasons=["AMOUNT_UNUSUAL"],
-        versions={"features": str(FEATURE_SCHEMA), "policy": "7"},
+        versions={"features": str(REFERENCE.schema), "policy": "7"},
         numbers=numbers.tobytes(),
-        categories=[b"present"] * len(CATEGORIES),
+        categories=[b"present"] * len(REFERENCE.categories),
         deadline_ms=80,
         took_ms=3.5,
     )
@@ -129,9 +129,9 @@ def test_a_decision_is_shown_with_its_reasons_and_inputs_by_name(home, decided):
     assert said["asked"]["amount"] == {"value": 2500, "currency": "USD"}
     assert (said["answered"]["action"], said["answered"]["rung"]) == ("step_up", "full")
     assert said["reasons"][0]["text"] == "The amount is unusually high for this merchant."
-    assert said["inputs"][NUMBERS[2]] == 2.0
-    assert said["inputs"][NUMBERS[1]] is None
-    assert said["inputs"][CATEGORIES[0]] == "present"
+    assert said["inputs"][REFERENCE.numbers[2]] == 2.0
+    assert said["inputs"][REFERENCE.numbers[1]] is None
+    assert said["inputs"][REFERENCE.categories[0]] == "present"
     assert said["versions"]["policy"] == "7"
     assert "unusually high" in run(home, "show", decided[4]).stdout
 

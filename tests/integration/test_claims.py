@@ -6,6 +6,7 @@ import random
 import pytest
 
 from app.features.online import OnlineStore, Source
+from app.features.reference import REFERENCE
 from app.features.shard import ShardClient, client
 from app.features.spec import Entity
 from app.record.claims import Claim, Claims, ClaimState
@@ -23,7 +24,7 @@ NEW, PENDING = Claim(ClaimState.NEW), Claim(ClaimState.PENDING)
 async def source(valkey):
     shard = ShardClient(client(valkey.shard, password=None, timeout_ms=200), region="here")
     made = Source(
-        "here", [shard], breaker=Breaker("source:here", clock=CLOCK, rng=random.Random(1))
+        "here", [shard], breakers=[Breaker("source:here/0", clock=CLOCK, rng=random.Random(1))]
     )
     yield made
     await made.close()
@@ -102,13 +103,13 @@ async def test_without_a_store_every_id_is_unknown_and_nothing_fails(claims, val
 
 
 async def test_a_claim_and_the_counters_of_its_attempt_are_one_round_trip(claims, source, valkey):
-    store = OnlineStore([source], now_ms=lambda: 0, age_max_ms=1_000)
+    store = OnlineStore([source], features=REFERENCE, now_ms=lambda: 0, age_max_ms=1_000)
     await claims.claim("t", "first", ONE)  # the connection is there
     before = valkey.client.info("stats")["total_reads_processed"]
     deadline = Deadline.after(budget_ms=500, clock=CLOCK)
     claiming = claims.claim("t", "a1", ONE)
     with pytest.raises(RungError, match="cold"):
-        await store.read("t", {Entity.CARD: "tok_1"}, deadline)
+        await store.read("t", {Entity.CARD: "tok_1"}, deadline, amount=1.0)
     assert await claiming == NEW
     after = valkey.client.info("stats")["total_reads_processed"]
     assert after - before == 2, "the attempt, and this test asking"

@@ -14,18 +14,16 @@ import pytest
 import redis
 
 from app.features.applier import APPLIED_KEY, Applied, Applier, connect
+from app.features.counter_store import Written
+from app.features.events import Counted
+from app.features.formulas import Formulas
 from app.features.online import OnlineStore, Source
 from app.features.packed import distinct_bit, key
-from app.features.rings import distinct_of_events, sum_of_events
+from app.features.reference import REFERENCE
+from app.features.rings import distinct_of_events, last_of_events, sum_of_events
 from app.features.shard import ShardClient, client
-from app.features.spec import (
-    DAY_MS,
-    STREAMING,
-    Aggregate,
-    Entity,
-    counters_of,
-)
-from app.record.decision import CounterEvent
+from app.features.spec import DAY_MS, HOUR_MS, Aggregate, Entity
+from app.record.effect import Effect, encode_effect
 from app.record.frames import Kind
 from app.record.journal import open_journal
 from app.streams.journal_tail import JournalTail
@@ -44,6 +42,7 @@ from fallback.errors import (
 
 TENANT = "acme"
 CARDS, DEVICES, IPS = 7, 4, 3
+AMOUNT = 12_345.0
 AGE_MAX_MS = 30_000
 CLOCK = SystemClock()
 # Loose enough for a busy machine; what is tested here is not speed.
@@ -51,64 +50,141 @@ TIMEOUT_MS = 500
 POLICY = BreakerPolicy(
     minimum_calls=3, slow_call_ms=400.0, open_s=0.05, open_s_max=0.1, probes_to_close=1
 )
+INPUT = {feature.name: at for at, feature in enumerate(REFERENCE.features)}
+FORMULAS = Formulas(REFERENCE.features, REFERENCE.counters)
 
 
 def wall_ms():
     return time.time_ns() // 1_000_000
 
 
-def history(count, *, seed=1, span_ms=30 * 3_600_000):
-    """Events of a few cards, devices and addresses over the last 30 hours, in order of time."""
+@dataclass(frozen=True)
+class Event:
+    """A decision, or an effect of one."""
+
+    at_ms: int
+    what: Counted
+    amount: int
+    entities: dict[str, str]
+
+    @property
+    def bits(self):
+        return {entity: distinct_bit(id) for entity, id in self.entities.items()}
+
+    @property
+    def record(self):
+        """Kind and payload for the journal."""
+        if not self.what & Counted.ATTEMPTED:
+            return Kind.EFFECT, encode_effect(
+                Effect(
+                    tenant=TENANT,
+                    of="0/0/1/1",
+                    what=self.what.name.lower(),
+                    at_ms=self.at_ms,
+                    received_ms=self.at_ms,
+                    decision_id="dec_1",
+                    attempt_id="att_1",
+                    attempted_ms=self.at_ms,
+                    amount_ref=self.amount,
+                    entities=self.entities,
+                    bits=self.bits,
+                )
+            )
+        decision = {
+            "tenant": TENANT,
+            "received_ms": self.at_ms,
+            "amount_ref": self.amount,
+            "entities": self.entities,
+            "bits": self.bits,
+            "action": "approve",
+            "large": bool(self.what & Counted.LARGE),
+        }
+        return Kind.DECISION, msgspec.msgpack.encode(decision)
+
+
+KINDS = (
+    Counted.ATTEMPTED,
+    Counted.ATTEMPTED | Counted.LARGE,
+    Counted.ISSUER_DECLINED,
+    Counted.FRAUD,
+    Counted.FRAUD_WITHDRAWN,
+    Counted.SUPERSEDED,
+    Counted.CAPTURED,
+)
+
+
+def history(count, *, seed=1, span_ms=30 * HOUR_MS):
+    """Events of a few cards, devices and addresses of late, in order of time."""
     rng = random.Random(seed)
     now_ms = wall_ms()
     ages = sorted((rng.randrange(1, span_ms) for _ in range(count)), reverse=True)
     return [event(now_ms - age, rng) for age in ages]
 
 
-def event(received_ms, rng):
-    card = f"card_{rng.randrange(CARDS)}"
-    ids = {"card": card, "merchant": "shop", "device": f"device_{rng.randrange(DEVICES)}"}
-    if rng.random() < 0.8:
-        ids["ip"] = f"ip_{rng.randrange(IPS)}"
-    return CounterEvent(
-        tenant=TENANT,
-        received_ms=received_ms,
-        amount_ref=rng.randrange(100, 100_000),
-        entities=ids,
-        bits={"card": distinct_bit(card)},
-    )
+def event(at_ms, rng):
+    ids = ids_of(*(rng.randrange(many) for many in (CARDS, DEVICES, IPS)))
+    if rng.random() < 0.2:
+        del ids[Entity.IP]
+    what = rng.choices(KINDS, (60, 5, 10, 8, 4, 5, 8))[0]
+    return Event(at_ms, what, rng.randrange(100, 100_000), {e.value: id for e, id in ids.items()})
 
 
 def ids_of(card=0, device=0, ip=0):
     return {
         Entity.CARD: f"card_{card}",
+        Entity.CUSTOMER: f"customer_{card}",
+        Entity.MERCHANT: "shop",
         Entity.DEVICE: f"device_{device}",
         Entity.IP: f"ip_{ip}",
+        Entity.EMAIL: f"email_{card % 3}",
+        Entity.BIN: "bin_411111",
     }
 
 
-EVERYBODY = [ids_of(at % CARDS, at % DEVICES, at % IPS) for at in range(CARDS * DEVICES * IPS)]
+EVERYBODY = [ids_of(at % CARDS, at % DEVICES, at % IPS) for at in range(2 * CARDS)]
 
 
 def expected(events, ids, as_of_ms):
-    """Every counter of one attempt, computed from the events themselves."""
-    return [_counted(counter, events, ids[counter.entity], as_of_ms) for counter in STREAMING]
+    """Every input of one attempt, computed from the events themselves."""
+    counters = [_counted(counter, events, ids[counter.entity], as_of_ms) for counter in COUNTERS]
+    return FORMULAS.inputs(
+        np.array([counters]), amount=np.array([AMOUNT]), now_ms=np.array([as_of_ms])
+    )[0].tolist()
+
+
+COUNTERS = REFERENCE.counters
 
 
 def _counted(counter, events, id, as_of_ms):
     mine = [event for event in events if event.entities.get(counter.entity) == id]
-    question = {
-        "entity": np.zeros(len(mine), dtype=np.int64),
-        "time_ms": np.array([event.received_ms for event in mine], dtype=np.int64),
+    counting = [event for event in mine if event.what & counter.counts]
+    question = _question(counting, as_of_ms)
+    if counter.aggregate is Aggregate.DISTINCT:
+        bits = np.array([event.bits[counter.of] for event in counting], dtype=np.uint64)
+        return np.bitwise_count(distinct_of_events(counter.ring, bit=bits, **question)).item()
+    if counter.aggregate is Aggregate.LAST:
+        return last_of_events(window_ms=counter.ring.window_ms, **question).item()
+    withdrawn = [event for event in mine if event.what & counter.minus]
+    return max(_sum(counter, counting, as_of_ms) - _sum(counter, withdrawn, as_of_ms), 0.0)
+
+
+def _sum(counter, events, as_of_ms):
+    amount = np.array([event.amount for event in events], dtype=np.int64)
+    value = {
+        Aggregate.COUNT: np.ones_like(amount),
+        Aggregate.SUM: amount,
+        Aggregate.SQUARES: amount**2,
+    }[counter.aggregate]
+    return sum_of_events(counter.ring, value=value, **_question(events, as_of_ms)).item()
+
+
+def _question(events, as_of_ms):
+    return {
+        "entity": np.zeros(len(events), dtype=np.int64),
+        "time_ms": np.array([event.at_ms for event in events], dtype=np.int64),
         "ask_entity": np.zeros(1, dtype=np.int64),
         "ask_ms": np.array([as_of_ms]),
     }
-    if counter.aggregate is Aggregate.DISTINCT:
-        bits = np.array([event.bits[counter.of] for event in mine], dtype=np.uint64)
-        return np.bitwise_count(distinct_of_events(counter.ring, bit=bits, **question)).item()
-    summed = counter.aggregate is Aggregate.SUM
-    amounts = [event.amount_ref if summed else 1 for event in mine]
-    return sum_of_events(counter.ring, value=np.array(amounts, dtype=np.int64), **question).item()
 
 
 @dataclass
@@ -122,21 +198,26 @@ class Region:
 
     def record(self, events, *, written_ms=None):
         for one in events:
-            self.journal.append(Kind.DECISION, msgspec.msgpack.encode(one), unix_ms=written_ms)
+            self.journal.append(*one.record, unix_ms=written_ms)
 
-    def applier(self, *, shard=0, stream=None):
+    def applier(self, *, shard=0, stream=None, **options):
         applier = Applier(
-            connect(self.servers[shard].shard, None),
+            lambda: connect(self.servers[shard].shard, None),
             stream or JournalTail(self.folder),
+            features=REFERENCE,
+            now_ms=wall_ms,
             shard=shard,
             shards=len(self.servers),
+            **options,
         )
         applier.connect()
         return applier
 
     def apply(self):
         for shard in range(len(self.servers)):
-            drain(self.applier(shard=shard))
+            applier = self.applier(shard=shard)
+            drain(applier)
+            applier.close()
 
     def source(self):
         return Source(
@@ -147,7 +228,10 @@ class Region:
                 )
                 for server in self.servers
             ],
-            breaker=Breaker(self.name, POLICY, clock=CLOCK, rng=random.Random(1)),
+            breakers=[
+                Breaker(f"{self.name}/{shard}", POLICY, clock=CLOCK, rng=random.Random(1))
+                for shard in range(len(self.servers))
+            ],
         )
 
     @property
@@ -191,7 +275,9 @@ async def store_of():
 
     def make(*regions, now_ms=wall_ms):
         sources = [region.source() for region in regions]
-        stores.append(OnlineStore(sources, now_ms=now_ms, age_max_ms=AGE_MAX_MS))
+        stores.append(
+            OnlineStore(sources, features=REFERENCE, now_ms=now_ms, age_max_ms=AGE_MAX_MS)
+        )
         return stores[-1]
 
     yield make
@@ -199,16 +285,19 @@ async def store_of():
         await store.close()
 
 
-def ask(store, ids, *, budget_ms=2_000):
-    return store.read(TENANT, ids, Deadline.after(budget_ms=budget_ms, clock=CLOCK))
+def ask(store, ids, *, tenant=TENANT, budget_ms=2_000):
+    deadline = Deadline.after(budget_ms=budget_ms, clock=CLOCK)
+    return store.read(tenant, ids, deadline, amount=AMOUNT)
 
 
 async def assert_exact(store, events):
-    """Everybody's counters are those of the events, to the last bit."""
+    """Everybody's inputs are those of the events, to the last bit."""
     for seen, ids in zip(
         await asyncio.gather(*(ask(store, ids) for ids in EVERYBODY)), EVERYBODY, strict=True
     ):
-        assert seen.values.tolist() == expected(events, ids, seen.as_of_ms)
+        assert seen.inputs.tolist() == pytest.approx(
+            expected(events, ids, seen.as_of_ms), rel=0, abs=0, nan_ok=True
+        )
 
 
 # From the journal to the model.
@@ -221,53 +310,62 @@ async def test_what_is_read_is_what_the_events_say(region, store_of):
     await assert_exact(store_of(region), events)
 
 
-async def test_late_events_count_in_the_bucket_of_their_own_time(region, store_of):
-    events = history(200)
-    region.record(random.Random(3).sample(events[-60:], 60))  # all within the last hours
+async def test_weeks_of_events_are_read_as_they_were(region, store_of):
+    events = history(800, span_ms=50 * DAY_MS)
+    region.record(events)
     region.apply()
     seen = await ask(store_of(region), ids_of())
-    assert seen.values[1:3].tolist() == expected(events[-60:], ids_of(), seen.as_of_ms)[1:3]
+    assert seen.inputs[INPUT["merchant_fraud_rate_28d"]] > 0
+    await assert_exact(store_of(region), events)
+
+
+async def test_late_events_count_in_the_bucket_of_their_own_time(region, store_of):
+    events = history(300, span_ms=HOUR_MS - 1)
+    region.record(random.Random(3).sample(events, len(events)))
+    region.apply()
+    await assert_exact(store_of(region), events)
 
 
 async def test_each_entity_says_what_is_known_of_it(region, store_of):
-    rng = random.Random(1)
-    region.record([replace_ids(event(wall_ms() - 5, rng), card="card_0", device="device_0")])
+    ids = {Entity.CARD: "card_0", Entity.DEVICE: "device_0"}
+    region.record(
+        [Event(wall_ms() - 5, Counted.ATTEMPTED, 100, {e.value: i for e, i in ids.items()})]
+    )
     region.apply()
     seen = await ask(store_of(region), {Entity.CARD: "card_0", Entity.DEVICE: "unheard_of"})
-    assert seen.states == (b"present", b"never_seen", b"not_mapped")
-    known = dict(zip([counter.name for counter in STREAMING], seen.values.tolist(), strict=True))
+    states = dict(zip(REFERENCE.entities, seen.states, strict=True))
+    assert states[Entity.CARD] == b"present"
+    assert states[Entity.DEVICE] == b"never_seen"
+    assert states[Entity.IP] == b"not_mapped"
+    known = {name: seen.inputs[at] for name, at in INPUT.items()}
     assert known["card_attempted_1h"] == 1
     assert known["device_attempted_1h"] == known["device_cards_24h"] == 0
     assert np.isnan(known["ip_attempted_1h"])
 
 
-def replace_ids(event, **ids):
-    return msgspec.structs.replace(event, entities=ids, bits={"card": distinct_bit(ids["card"])})
-
-
 async def test_what_is_past_its_horizon_was_never_seen(region, store_of):
-    long_ago = [event(wall_ms() - 2 * DAY_MS, random.Random(1)) for _ in range(3)]
-    region.record(long_ago)
+    card = {"card": "card_0"}
+    long_ago = wall_ms() - REFERENCE.horizon_ms(Entity.CARD) - DAY_MS
+    region.record([Event(long_ago, Counted.ATTEMPTED, 100, card)])
     region.apply()
-    ids = {Entity(entity): id for entity, id in long_ago[0].entities.items()}
-    seen = await ask(store_of(region), ids)
-    assert set(seen.states) <= {b"never_seen", b"not_mapped"}
-    assert np.nansum(seen.values) == 0
+    seen = await ask(store_of(region), {Entity.CARD: "card_0"})
+    assert seen.states[0] == b"never_seen"
+    assert seen.inputs[INPUT["card_attempted_24h"]] == 0
+    assert np.isnan(seen.inputs[INPUT["card_since_last_s"]])
 
 
 async def test_positions_and_age_are_told_with_the_values(region, store_of):
     region.record(history(10))
     region.apply()
     seen = await ask(store_of(region), ids_of())
-    assert seen.positions == {"us-east-1": {"0/0": (1, 10)}}
+    assert seen.positions == {"us-east-1/0": {"0/0": (1, 10)}}
     assert 0 <= seen.age_ms < 5_000
 
 
 async def test_tenants_are_kept_apart(region, store_of):
     region.record(history(50))
     region.apply()
-    deadline = Deadline.after(budget_ms=2_000, clock=CLOCK)
-    seen = await store_of(region).read("other", ids_of(), deadline)
+    seen = await ask(store_of(region), ids_of(), tenant="other")
     assert set(seen.states) == {b"never_seen"}
 
 
@@ -278,17 +376,14 @@ async def test_two_sources_are_merged_by_adding_and_by_or(regions, store_of):
     there.record(theirs)
     here.apply()
     there.apply()
-    merged = sorted(ours + theirs, key=lambda event: event.received_ms)
     store = store_of(here, there)
     for ids in EVERYBODY[:CARDS]:
         seen = await ask(store, ids)
         # The fraction of the oldest bucket is taken in each region: the sum of two roundings.
-        assert seen.values.tolist() == pytest.approx(
-            expected(merged, ids, seen.as_of_ms), rel=1e-12
+        assert seen.inputs.tolist() == pytest.approx(
+            expected(ours + theirs, ids, seen.as_of_ms), rel=1e-6, nan_ok=True
         )
-        distinct = STREAMING.index(counters_of(Entity.DEVICE)[-1])
-        assert seen.values[distinct] == expected(merged, ids, seen.as_of_ms)[distinct]
-    assert set(seen.positions) == {"us-east-1", "eu-west-1"}
+    assert set(seen.positions) == {"us-east-1/0", "eu-west-1/0"}
 
 
 async def test_two_shards_hold_everything_between_them(regions, store_of):
@@ -346,8 +441,10 @@ async def test_what_is_delivered_again_is_not_counted_again(region, store_of):
 
 async def test_a_second_applier_is_fenced(region, store_of):
     events = history(300)
+    region.record(events[:100])
+    region.apply()
     first, second = region.applier(), region.applier()
-    region.record(events)
+    region.record(events[100:])
     drain(first)
     with pytest.raises(redis.WatchError):
         second.step()
@@ -355,6 +452,32 @@ async def test_a_second_applier_is_fenced(region, store_of):
     assert drain(second) == 0
     with pytest.raises(redis.WatchError):
         force_heartbeat(first)
+    await assert_exact(store_of(region), events)
+
+
+async def test_of_two_appliers_that_find_a_store_cold_the_later_one_builds_it(region, store_of):
+    events = history(300)
+    region.record(events)
+    first, second = region.applier(), region.applier()
+    with pytest.raises(redis.WatchError):
+        first.step()
+    assert drain(second) == 300
+    first.connect()
+    assert drain(first) == 0
+    await assert_exact(store_of(region), events)
+
+
+async def test_a_write_that_another_applier_came_before_changes_nothing(region, store_of):
+    events = history(300)
+    region.record(events)
+    region.apply()
+    applier = region.applier()
+    server = region.servers[0].client
+    found = applier._store.read(["acme:card:card_0"])
+    server.set(APPLIED_KEY, server.get(APPLIED_KEY))
+    with pytest.raises(redis.WatchError):
+        applier._store.write([Written(["acme:card:card_0"], [b"later"], 1_000)], b"marker")
+    assert [server.get("acme:card:card_0")] == found
     await assert_exact(store_of(region), events)
 
 
@@ -369,26 +492,44 @@ async def test_a_record_that_cannot_be_read_is_passed_over(region, store_of):
     events = history(20)
     region.record(events[:10])
     region.journal.append(Kind.DECISION, b"\xc1 is no MessagePack")
-    region.journal.append(Kind.LABEL, b"is no attempt")
+    region.journal.append(Kind.LABEL, b"counts once it is joined")
     region.record(events[10:])
     applier = region.applier()
     assert drain(applier) == 22
-    assert applier.unreadable == 1
+    assert applier.feed.unreadable == 1
     await assert_exact(store_of(region), events)
 
 
 async def test_a_value_that_cannot_be_read_is_begun_anew(region, store_of):
-    events = history(100)
-    region.record(events[:-1])
+    at_ms, card = wall_ms() - 10, {"card": "card_0"}
+    region.record([Event(at_ms, Counted.ATTEMPTED, 100, card)] * 3)
     region.apply()
-    name = key(TENANT, Entity.CARD, events[-1].entities["card"])
-    region.servers[0].client.set(name, b"nonsense")
-    region.record(events[-1:])
+    region.servers[0].client.set(key(TENANT, Entity.CARD, "card_0"), b"nonsense")
+    region.record([Event(at_ms, Counted.ATTEMPTED, 100, card)])
     applier = region.applier()
     drain(applier)
     assert applier.unreadable == 1
-    seen = await ask(store_of(region), {Entity.CARD: events[-1].entities["card"]})
-    assert seen.values[1] == 1
+    seen = await ask(store_of(region), {Entity.CARD: "card_0"})
+    assert seen.inputs[INPUT["card_attempted_24h"]] == 1
+
+
+def test_what_no_window_holds_any_more_is_dropped_and_counted(region):
+    card = {"card": "card_0"}
+    region.record([Event(wall_ms(), Counted.ATTEMPTED, 100, card)])
+    region.record([Event(wall_ms() - 60 * DAY_MS, Counted.ATTEMPTED, 100, card)])
+    applier = region.applier()
+    drain(applier)
+    assert applier.dropped_late == 1
+
+
+def test_events_far_ahead_of_the_clock_are_counted_as_such(region):
+    ahead_ms = [4 * 60_000, 6 * 60_000, 3_600_000]
+    region.record(
+        [Event(wall_ms() + ms, Counted.ATTEMPTED, 100, {"card": "card_0"}) for ms in ahead_ms]
+    )
+    applier = region.applier()
+    drain(applier)
+    assert applier.feed.ahead == 2
 
 
 # A store that loses something.
@@ -410,6 +551,8 @@ async def test_a_flushed_store_is_cold_until_it_is_built_up_again(region, store_
         await ask(store, ids_of())
 
     applier.connect()
+    with pytest.raises(SourceUnavailable, match="being built up"):
+        await ask(store, ids_of())
     applier.step()
     with pytest.raises(SourceUnavailable, match="being built up"):
         await ask(store, ids_of())
@@ -438,6 +581,56 @@ async def test_values_left_behind_by_a_lost_marker_are_not_counted_twice(region,
     region.apply()
     await assert_exact(store_of(region), events)
     assert server.get(f"{TENANT}:attempt:a1") == b"of somebody else"
+
+
+async def test_a_marker_that_cannot_be_read_is_as_good_as_none(region, store_of):
+    events = history(300)
+    region.record(events)
+    region.apply()
+    region.servers[0].client.set(APPLIED_KEY, b"\xc1")
+    region.apply()
+    await assert_exact(store_of(region), events)
+
+
+async def test_a_cold_store_is_rebuilt_from_history_before_the_stream_goes_on(region, store_of):
+    events = history(600)
+    region.record(events[:400])
+    region.apply()
+    server = region.servers[0].client
+    kept = {name: server.get(name) for name in server.scan_iter(match=f"{TENANT}:*")}
+    reached = region.applied.positions
+    region.record(events[400:])
+    server.flushall()
+
+    def rebuild(client, applied):
+        assert not applied.ready
+        client.mset(kept)
+        return reached
+
+    applier = region.applier(rebuild=rebuild)
+    assert drain(applier) == 200
+    await assert_exact(store_of(region), events)
+
+
+async def test_a_rebuild_that_was_cut_off_is_done_again_from_nothing(region, store_of):
+    events = history(300)
+    region.record(events)
+    name = key(TENANT, Entity.CARD, "card_0")
+    other = region.applier()
+    drain(other)
+    value = region.servers[0].client.get(name)
+    region.servers[0].client.flushall()
+
+    def cut_off(client, applied):
+        client.set(name, value)
+        raise redis.ConnectionError("the history is away")
+
+    with pytest.raises(redis.ConnectionError):
+        region.applier(rebuild=cut_off)
+    with pytest.raises(SourceUnavailable, match="being built up"):
+        await ask(store_of(region), ids_of())
+    drain(region.applier(rebuild=lambda _client, _applied: {}))
+    await assert_exact(store_of(region), events)
 
 
 async def test_a_restarted_datastore_is_gone_on_with(region, store_of):
@@ -479,28 +672,39 @@ def test_counters_expire_once_nothing_in_them_counts(region):
     region.record(history(50))
     region.apply()
     server = region.servers[0].client
-    for name in server.scan_iter(match=f"{TENANT}:*"):
-        assert 0 < server.pttl(name) <= 3 * DAY_MS
+    for entity in REFERENCE.entities:
+        for name in server.scan_iter(match=f"{TENANT}:{entity}:*"):
+            horizon_ms = REFERENCE.horizon_ms(entity)
+            assert horizon_ms < server.pttl(name) <= 2 * horizon_ms
     assert server.ttl(APPLIED_KEY) == -1
 
 
 # What a decision is told.
 
 
-async def test_a_corrupt_value_concerns_its_own_attempt_alone(region, store_of):
+async def test_a_corrupt_value_concerns_its_own_entity_alone(region, store_of):
     events = history(200)
     region.record(events)
     region.apply()
     region.servers[0].client.set(key(TENANT, Entity.CARD, "card_1"), b"SD nonsense")
-    asks = [ids_of(card=card) for card in range(3)]
     store = store_of(region)
-    zero, one, two = await asyncio.gather(
-        *(ask(store, ids) for ids in asks), return_exceptions=True
+    asks = [ids_of(card=card) for card in range(3)]
+    alone, *seen = await asyncio.gather(
+        ask(store, {Entity.CARD: "card_1"}),
+        *(ask(store, ids) for ids in asks),
+        return_exceptions=True,
     )
-    assert isinstance(one, DependencyCorrupt)
-    assert one.dependency == "us-east-1"
-    for seen, ids in ((zero, asks[0]), (two, asks[2])):
-        assert seen.values.tolist() == expected(events, ids, seen.as_of_ms)
+    assert isinstance(alone, DependencyCorrupt)
+    assert alone.dependency == "us-east-1"
+    for one, ids in zip(seen, asks, strict=True):
+        wanted = expected(events, ids, one.as_of_ms)
+        if ids[Entity.CARD] == "card_1":
+            assert one.states[0] == b"unavailable"
+            wanted = [
+                np.nan if "card" in feature.counters[0].split("_")[0] else value
+                for feature, value in zip(REFERENCE.features, wanted, strict=True)
+            ]
+        assert one.inputs.tolist() == pytest.approx(wanted, rel=0, abs=0, nan_ok=True)
 
 
 async def test_a_corrupt_marker_is_evidence_against_the_source(region, store_of):
@@ -519,7 +723,7 @@ async def test_a_cold_store_does_not_open_the_breaker(region, store_of):
     for _ in range(2 * POLICY.minimum_calls):
         with pytest.raises(SourceUnavailable):
             await ask(store, ids_of())
-    assert store.sources[0].breaker.state is StateName.CLOSED
+    assert store.sources[0].breakers[0].state is StateName.CLOSED
 
 
 async def test_stale_counters_are_refused(region, store_of):
@@ -543,14 +747,37 @@ async def test_an_applier_with_a_backlog_does_not_pass_for_fresh(region, store_o
     await assert_exact(store, events)
 
 
-async def test_with_one_of_two_sources_away_the_read_is_refused(regions, store_of):
+async def test_with_one_of_two_sources_away_the_other_ones_counters_are_told(regions, store_of):
+    events = history(200)
     here, there = regions("us-east-1"), regions("eu-west-1")
+    here.record(events)
     here.apply()
     there.apply()
     there.servers[0].kill()
+    store = store_of(here, there)
+    seen = await ask(store, ids_of())
+    assert seen.regions_present == 0.5
+    assert seen.missing == {"regions"}
+    assert set(seen.positions) == {"us-east-1/0"}
+    await assert_exact(store, events)
+
+
+async def test_with_a_shard_away_what_lives_on_it_is_unavailable(regions, store_of):
+    region = regions(shards=2)
+    region.record(history(200))
+    region.apply()
+    region.servers[1].kill()
+    seen = await ask(store_of(region), ids_of())
+    assert {b"present", b"unavailable"} <= set(seen.states)
+    assert seen.missing == {"entities"}
+
+
+async def test_with_every_source_away_the_read_is_refused(region, store_of):
+    region.apply()
+    region.servers[0].kill()
     with pytest.raises(DependencyUnavailable) as caught:
-        await ask(store_of(here, there), ids_of())
-    assert caught.value.dependency == "eu-west-1"
+        await ask(store_of(region), ids_of())
+    assert caught.value.dependency == "us-east-1"
 
 
 async def test_a_dead_datastore_opens_the_breaker_and_a_returned_one_closes_it(region, store_of):
@@ -561,7 +788,7 @@ async def test_a_dead_datastore_opens_the_breaker_and_a_returned_one_closes_it(r
     await ask(store, ids_of())
 
     server.kill()
-    while store.sources[0].breaker.state is StateName.CLOSED:
+    while store.sources[0].breakers[0].state is StateName.CLOSED:
         started_s = time.monotonic()
         with pytest.raises(DependencyUnavailable):
             await ask(store, ids_of())
@@ -572,7 +799,7 @@ async def test_a_dead_datastore_opens_the_breaker_and_a_returned_one_closes_it(r
     server.start()
     await asyncio.sleep(2 * POLICY.open_s_max)
     await assert_exact(store, events)
-    assert store.sources[0].breaker.state is StateName.CLOSED
+    assert store.sources[0].breakers[0].state is StateName.CLOSED
 
 
 async def test_too_little_time_left_asks_nothing(region, store_of):

@@ -235,7 +235,7 @@ def test_a_journal_that_takes_nothing_loses_no_explanation(folder, scorer, expla
         ({"numbers": b"\0" * 8}, "other inputs"),
         (
             {"model": Model(name="m", version="0" * 12, provenance="simulated")},
-            "model 000000000000 cannot be read",
+            "version 000000000000 cannot be read",
         ),
     ],
 )

@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.features.applier import APPLIED_KEY, Applied
 from app.features.online import OnlineStore, Source
-from app.features.packed import key, layout_of
+from app.features.packed import key, layouts_of
+from app.features.reference import REFERENCE
 from app.features.shard import ShardClient, client
 from app.features.spec import Entity
-from app.record.decision import CounterEvent
 from app.record.frames import Kind, segments_of
 from app.record.journal import open_journal
 from app.record.signing import FileSigner
@@ -116,8 +116,16 @@ class Host:
     def append(self, count):
         for _ in range(count):
             amount = 1 + len(self.amounts) % 997
-            event = CounterEvent(TENANT, now_ms(), amount, {"card": CARD}, {})
-            payload = msgspec.msgpack.encode(event)
+            payload = msgspec.msgpack.encode(
+                {
+                    "tenant": TENANT,
+                    "received_ms": now_ms(),
+                    "amount_ref": amount,
+                    "entities": {"card": CARD},
+                    "bits": {},
+                    "action": "approve",
+                }
+            )
             start_s = time.perf_counter()
             self.journal.append(Kind.DECISION, payload)
             self.append_ms_max = max(self.append_ms_max, (time.perf_counter() - start_s) * 1_000)
@@ -141,7 +149,7 @@ class Host:
         raw = self.store.client.get(key(TENANT, Entity.CARD, CARD))
         if raw is None:
             return 0, 0
-        layout = layout_of(Entity.CARD)
+        layout = layouts_of(REFERENCE)[Entity.CARD].layout
         totals = layout.windows(layout.decode([raw]), np.array([now_ms()])).totals[0]
         names = [counter.name for counter in layout.additive]
         return tuple(
@@ -274,10 +282,14 @@ async def read_as_a_scorer_does(host):
     policy = BreakerPolicy(slow_call_ms=400.0)
     breaker = Breaker(REGION, policy, clock=clock, rng=random.Random(1))
     store = OnlineStore(
-        [Source(REGION, [shard], breaker=breaker)], now_ms=now_ms, age_max_ms=AGE_MAX_MS
+        [Source(REGION, [shard], breakers=[breaker])],
+        features=REFERENCE,
+        now_ms=now_ms,
+        age_max_ms=AGE_MAX_MS,
     )
+    deadline = Deadline.after(budget_ms=2_000, clock=clock)
     try:
-        await store.read(TENANT, {Entity.CARD: CARD}, Deadline.after(budget_ms=2_000, clock=clock))
+        await store.read(TENANT, {Entity.CARD: CARD}, deadline, amount=1.0)
     finally:
         await store.close()
 

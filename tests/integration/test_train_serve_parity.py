@@ -7,36 +7,35 @@ import pytest
 
 from app.api.wire import Attempt
 from app.candidate import Candidate, entity_ids
-from app.features.packed import distinct_bit, key, layout_of
+from app.features.applier import Applied
+from app.features.countable import Countable, events_of
+from app.features.events import Counted
+from app.features.merge import Ask, Merge, MergePlan, Reply
+from app.features.packed import distinct_bit, key, layouts_of
+from app.features.reference import REFERENCE
 from app.features.snapshot import load_snapshot, publish_snapshot
-from app.features.spec import (
-    BATCH,
-    CATEGORIES,
-    DAY_MS,
-    NUMBERS,
-    REQUEST_CATEGORIES,
-    REQUEST_NUMBERS,
-    STREAMING,
-    STREAMING_ENTITIES,
-    Aggregate,
-    Entity,
-    horizon_ms,
-)
-from app.features.vector import BatchFeatures
-from app.models.training.history import load_history
-from app.models.training.inputs import inputs_of, snapshot_rows
+from app.features.spec import DAY_MS, Entity
+from app.features.vector import BatchFeatures, amount_of, is_large
+from app.models.training.counters import EventLog
+from app.models.training.history import ids_of, load_history
+from app.models.training.inputs import inputs_of, snapshot_batches
 
 ROWS = 400
+MERCHANTS = 20
 
 
 @pytest.fixture(scope="module")
 def history(trained):
-    return load_history(trained / "data")
+    """All that ever happened at the merchants with the most fraud."""
+    whole = load_history(trained / "data")
+    merchant = ids_of(whole, Entity.MERCHANT).code
+    worst = np.argsort(-np.bincount(merchant, weights=whole.fraud))[:MERCHANTS]
+    return whole.take(np.flatnonzero(np.isin(merchant, worst)))
 
 
 @pytest.fixture(scope="module")
 def table(history):
-    return inputs_of(history)
+    return inputs_of(history, REFERENCE)
 
 
 def candidate(history, row, document):
@@ -56,72 +55,78 @@ def test_request_and_batch_inputs_are_the_same_to_the_bit(history, table, tmp_pa
     day = int(history.day[-1]) - 3
     midnight = day * DAY_MS
     version = publish_snapshot(
-        tmp_path, tenant="t", rows=snapshot_rows(history, midnight), as_of_ms=midnight
+        tmp_path,
+        tenant="t",
+        schema=REFERENCE.schema,
+        columns=REFERENCE.snapshot_columns,
+        batches=snapshot_batches(history, REFERENCE, midnight),
+        as_of_ms=midnight,
     )
-    snapshot = load_snapshot(tmp_path, version)
-    features = BatchFeatures(lambda: snapshot, now_ms=lambda: midnight, age_max_ms=float("inf"))
+    snapshot = load_snapshot(tmp_path, version, features=REFERENCE)
+    served_by = BatchFeatures(
+        lambda: snapshot, features=REFERENCE, now_ms=lambda: midnight, age_max_ms=float("inf")
+    )
+    numbers, categories = (
+        len(REFERENCE.batch_inputs.numbers),
+        len(REFERENCE.batch_inputs.categories),
+    )
     rows = np.flatnonzero(history.day == day)[:ROWS]
-    known = len(REQUEST_NUMBERS) + len(BATCH) + 1
-    states = len(REQUEST_CATEGORIES) + 2
     for row, document in zip(rows, history.take(rows).documents(), strict=True):
-        served = features.row(candidate(history, row, document))
-        np.testing.assert_array_equal(served.numbers, table.numbers[row, :known])
-        assert served.categories == table.categories[row, :states].tolist()
+        served = served_by.row(candidate(history, row, document))
+        np.testing.assert_array_equal(served.numbers, table.numbers[row, :numbers])
+        assert served.categories == table.categories[row, :categories].tolist()
+
+
+class Counters:
+    """Packed values, folded event by event, and read as a scorer reads them."""
+
+    def __init__(self):
+        self.readers = layouts_of(REFERENCE)
+        self.values = {}
+        self.plan = MergePlan(REFERENCE)
+
+    def fold(self, ids, what, at_ms, amount):
+        bits = {
+            entity: distinct_bit(ids[entity]) for entity in REFERENCE.told_apart if entity in ids
+        }
+        events = events_of([Countable("t", at_ms, what, amount, ids, bits)], REFERENCE.told_apart)
+        for entity, reader in self.readers.items():
+            if entity in ids and what & reader.layout.counts:
+                name = key("t", entity, ids[entity])
+                records = self.values.setdefault(name, reader.layout.blank(1))
+                reader.layout.apply(records, np.zeros(1, dtype=np.int64), events)
+
+    def read(self, ids, amount, now_ms):
+        merge = Merge(self.plan, [Ask("t", ids, amount)])
+        found = {name: self.values[name].tobytes() for name in merge.names() if name in self.values}
+        own = Applied(generation="g", ready=True, as_of_ms=now_ms, positions={})
+        merge.add(Reply("here", found, (own,)), now_ms)
+        return merge.results(now_ms)[0]
 
 
 def test_streaming_inputs_are_the_same_to_the_bit(history, table):
-    """Every event since the start of a three-day window folded into packed values, in order."""
-    end = history.received_ms[-1]
-    since = int(np.searchsorted(history.received_ms, end - 3 * DAY_MS))
-    asked = set(range(len(history) - ROWS, len(history)))
-    store: dict[str, np.ndarray] = {}
-    first = len(NUMBERS) - len(STREAMING)
-    documents = history.take(np.arange(since, len(history))).documents()
-    for row, document in enumerate(documents, start=since):
-        now = int(history.received_ms[row])
-        ids = entity_ids(msgspec.convert(document, Attempt))
-        if row in asked and history.received_ms[row - 1] < now:
-            numbers, states = read(store, ids, now)
-            np.testing.assert_array_equal(
-                numbers.astype(np.float32), table.numbers[row, first:], err_msg=str(row)
-            )
-            assert states == table.categories[row, -len(STREAMING_ENTITIES) :].tolist()
-        for entity in STREAMING_ENTITIES:
-            if entity in ids:
-                fold(store, entity, ids, now, int(history.amount_ref[row]))
-    assert CATEGORIES[-1] == "ip_counters_state"
-
-
-def fold(store, entity, ids, now, amount):
-    layout = layout_of(entity)
-    name = key("t", entity, ids[entity])
-    records = store.setdefault(name, layout.blank(1))
-    added = {
-        Aggregate.COUNT: lambda counter: 1,
-        Aggregate.SUM: lambda counter: amount,
-        Aggregate.DISTINCT: lambda counter: distinct_bit(ids[Entity(counter.of)]),
-    }
-    amounts = [
-        np.array([added[counter.aggregate](counter)], dtype=np.uint64)
-        for counter in (*layout.additive, *layout.distinct)
-    ]
-    layout.apply(records, np.zeros(1, dtype=np.int64), np.array([now]), amounts)
-
-
-def read(store, ids, now):
-    numbers, states = np.full(len(STREAMING), np.nan), []
-    for entity in STREAMING_ENTITIES:
-        if entity not in ids:
-            states.append(b"not_mapped")
-            continue
-        layout = layout_of(entity)
-        records = store.get(key("t", entity, ids[entity]), layout.blank(1))
-        windows = layout.windows(records, np.array([now]))
-        live = windows.base_ms[0] >= now - horizon_ms(entity)
-        states.append(b"present" if live else b"never_seen")
-        for at, counter in enumerate(layout.additive):
-            numbers[STREAMING.index(counter)] = windows.totals[0, at] if live else 0.0
-        for at, counter in enumerate(layout.distinct):
-            count = int(windows.bitmaps[0, at]).bit_count()
-            numbers[STREAMING.index(counter)] = count if live else 0.0
-    return numbers, states
+    """Every attempt and every label that had arrived, in order of time."""
+    log = EventLog.of_history(history)
+    order = np.argsort(log.at_ms, kind="stable")
+    documents = history.documents()
+    counters = Counters()
+    asked, compared = set(range(len(history) - ROWS, len(history))), 0
+    ratios = REFERENCE.numbers.index("amount_to_card_mean_eod")
+    streaming = len(REFERENCE.features)
+    for event in order[log.at_ms[order] <= history.received_ms[-1]]:
+        row, at_ms, what = int(log.attempt[event]), int(log.at_ms[event]), int(log.what[event])
+        known = candidate(history, row, documents[row])
+        if what & Counted.ATTEMPTED:
+            served = counters.read(known.ids, amount_of(known), at_ms)
+            ratio = served.inputs[[f.name for f in REFERENCE.features].index("amount_to_card_mean")]
+            if is_large(float(ratio), float(table.numbers[row, ratios])):
+                what |= Counted.LARGE
+            if row in asked and history.received_ms[row - 1] < at_ms:
+                compared += 1
+                np.testing.assert_array_equal(
+                    served.inputs, table.numbers[row, -streaming:], err_msg=str(row)
+                )
+                states = table.categories[row, -len(REFERENCE.entities) :].tolist()
+                assert list(served.states) == states
+        counters.fold(known.ids, what, at_ms, int(history.amount_ref[row]))
+    assert compared > ROWS * 0.9

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from app.api.wire import Attempt
 from app.candidate import Candidate, entity_ids
 from app.features.rings import Int64s
-from app.features.spec import CATEGORIES, DAY_MS, NUMBERS, Entity
+from app.features.spec import DAY_MS, Entity, FeatureSet
 from app.models.artifact import Artifact, RungModel
 from app.models.training.history import History, ids_of
 from app.models.training.inputs import Table, hot_merchants
@@ -60,7 +60,9 @@ def evaluate(
     rankings = {
         "full": _scores(artifact.full, table.take(rows)),
         "batch": _scores(artifact.batch, table.take(rows)),
-        "rules": rule_rankings(history, rows, lambda s: report(0.2 + 0.7 * s, "rules")),
+        "rules": rule_rankings(
+            history, table.features, rows, lambda s: report(0.2 + 0.7 * s, "rules")
+        ),
         "tier_default": history.amount_ref[rows].astype(np.float64),
     }
     report(0.95, "metrics")
@@ -72,7 +74,10 @@ def evaluate(
 
 
 def rule_rankings(
-    history: History, rows: Int64s, report: Callable[[float], None] = lambda _share: None
+    history: History,
+    features: FeatureSet,
+    rows: Int64s,
+    report: Callable[[float], None] = lambda _share: None,
 ) -> Float64s:
     """How the shipped rules rank attempts, each day with the hot list of its own midnight."""
     rates, policy = load_rates(DEFAULT_RATES), load_policy(DEFAULT_POLICY)
@@ -83,7 +88,7 @@ def rule_rankings(
     for day in np.unique(days):
         today = history.take(rows[days == day])
         with tempfile.TemporaryDirectory() as lists:
-            hot = hot_merchants(history, int(day) * DAY_MS)
+            hot = hot_merchants(history, features, int(day) * DAY_MS)
             (Path(lists) / "hot_merchants.txt").write_text("\n".join(hot), encoding="utf-8")
             rules = load_rules(DEFAULT_RULES, Path(lists))
         for at, document in enumerate(today.documents()):
@@ -111,7 +116,8 @@ def rule_rankings(
 
 def _scores(model: RungModel, table: Table) -> Float64s:
     numbers, categories = len(model.facts.numbers), len(model.facts.categories)
-    assert (NUMBERS[:numbers], CATEGORIES[:categories]) == (
+    features = table.features
+    assert (features.numbers[:numbers], features.categories[:categories]) == (
         tuple(model.facts.numbers),
         tuple(model.facts.categories),
     )

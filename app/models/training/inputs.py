@@ -1,13 +1,13 @@
 """Model inputs from history, as they would have been read at each attempt's own moment.
 
-The same ring arithmetic as serving, from the same module; batch values as of the midnight
-before; labels only once they had arrived. `tests/integration` compares a sample with what the
-serving path computes, value by value.
+The same ring arithmetic and formulas as serving, from the same modules; batch values as of the
+midnight before; labels only once they had arrived. `tests/integration` compares a sample with
+what the serving path computes, value by value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,38 +15,21 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.features.packed import distinct_bit
-from app.features.rings import Int64s, Ring, UInt64s, distinct_of_events, sum_of_events
-from app.features.spec import (
-    BATCH,
-    BATCH_ENTITIES,
-    CATEGORIES,
-    DAY_MS,
-    NUMBERS,
-    STREAMING,
-    STREAMING_ENTITIES,
-    Aggregate,
-    Entity,
-    InputState,
-    horizon_ms,
-)
+from app.features.formulas import Formulas
+from app.features.rings import Int64s
+from app.features.spec import DAY_MS, REGIONS_PRESENT, Entity, FeatureSet, InputState
 from app.features.vector import ABSENT
-from app.models.training.history import NEVER_MS, History, Ids, ids_of
+from app.models.training.counters import EventLog, counter_values, seen_within
+from app.models.training.history import History, Ids, ids_of
 
-__all__ = ["Table", "hot_merchants", "inputs_of", "snapshot_rows"]
-
-# Asked at a midnight, a ring of day buckets is the exact window of whole days before it.
-WEEK = Ring(window_ms=7 * DAY_MS, buckets=7)
-MONTH = Ring(window_ms=30 * DAY_MS, buckets=30)
-
-# Fraud rate that a merchant without history is taken to have, and how many attempts that is worth.
-PRIOR_RATE = 0.004
-PRIOR_ATTEMPTS = 100.0
+__all__ = ["Table", "hot_merchants", "inputs_of", "snapshot_batches"]
 
 HOT_LABELS = 4
 HOT_RATE = 0.05
 
 Float32s = npt.NDArray[np.float32]
+Float64s = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 Objects = npt.NDArray[np.object_]
 
 
@@ -55,175 +38,161 @@ class Table:
     """Inputs of many attempts.
 
     Attributes:
-        numbers: float32, shape (attempts, len(NUMBERS)), C order.
-        categories: bytes, shape (attempts, len(CATEGORIES)).
+        features: what the columns are.
+        numbers: float32, shape (attempts, numbers of the set), C order.
+        categories: bytes, shape (attempts, categories of the set).
     """
 
+    features: FeatureSet
     numbers: Float32s
     categories: Objects
 
     def take(self, rows: Int64s) -> Table:
         """Some of the attempts."""
-        return Table(np.ascontiguousarray(self.numbers[rows]), self.categories[rows])
+        return Table(self.features, np.ascontiguousarray(self.numbers[rows]), self.categories[rows])
+
+    def number(self, name: str) -> Float32s:
+        """One numeric input, shape (attempts,)."""
+        return self.numbers[:, self.features.numbers.index(name)]
 
 
 def inputs_of(
-    history: History, report: Callable[[float, str], None] = lambda _share, _what: None
+    history: History,
+    features: FeatureSet,
+    report: Callable[[float, str], None] = lambda _share, _what: None,
 ) -> Table:
     """The inputs of every attempt at its own moment."""
-    numbers = np.full((len(history), len(NUMBERS)), np.nan, dtype=np.float32)
-    categories = np.empty((len(history), len(CATEGORIES)), dtype=object)
-    ids = {entity: ids_of(history, entity) for entity in {*BATCH_ENTITIES, *STREAMING_ENTITIES}}
+    table = Table(
+        features,
+        np.full((len(history), len(features.numbers)), np.nan, dtype=np.float32),
+        np.empty((len(history), len(features.categories)), dtype=object),
+    )
+    ids = {entity: ids_of(history, entity) for entity in Entity}
     report(0.1, "request inputs")
-    _request(history, numbers, categories)
-    report(0.3, "batch inputs as of each midnight")
-    midnight = history.day * DAY_MS
-    for entity in BATCH_ENTITIES:
-        values, seen = _batch_values(history, entity, ids[entity], ids[entity].code, midnight)
-        for name, column in values.items():
-            numbers[:, NUMBERS.index(name)] = column
-        states = _states(ids[entity].code >= 0, seen)
-        categories[:, CATEGORIES.index(f"{entity}_snapshot_state")] = states
-    amount = numbers[:, NUMBERS.index("amount_ref")]
-    mean = numbers[:, NUMBERS.index("card_amount_mean_30d")]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = np.where(mean > 0, amount / mean, np.float32("nan"))
-    numbers[:, NUMBERS.index("amount_to_card_mean")] = ratio
+    _request(history, table)
+    report(0.2, "batch inputs as of each midnight")
+    log = EventLog.of_history(history)
+    amount = history.amount_ref.astype(np.float64)
+    _batch(history, ids, log, table, amount)
+    report(0.4, "amounts against the card's own mean")
+    log = log.with_large(history, ids, features, table.number)
     report(0.5, "streaming inputs at each attempt")
-    _streaming(history, ids, numbers, categories)
+    _streaming(history, ids, log, table, amount)
     report(1.0, "inputs ready")
-    return Table(numbers, categories)
+    return table
 
 
-def snapshot_rows(
-    history: History, as_of_ms: int
-) -> Mapping[Entity, list[tuple[str, npt.NDArray[np.float32]]]]:
-    """What the snapshot of a midnight holds: (id, values in the order of `spec.BATCH`)."""
-    rows = {}
-    for entity in BATCH_ENTITIES:
+def snapshot_batches(
+    history: History, features: FeatureSet, as_of_ms: int
+) -> Iterator[tuple[Entity, list[str], Float64s]]:
+    """What the snapshot of a midnight holds: for each entity its ids and their counters.
+
+    Args:
+        history: all attempts.
+        features: what the snapshot is for.
+        as_of_ms: the midnight, ms since the epoch.
+
+    Yields:
+        Entity, ids, and counters in the order of the snapshot's rows, shape (ids, counters).
+    """
+    log = EventLog.of_history(history)
+    for entity in features.batch_entities:
         ids = ids_of(history, entity)
         everyone = np.arange(len(ids.names))
         midnight = np.full(len(ids.names), as_of_ms)
-        values, seen = _batch_values(history, entity, ids, everyone, midnight)
-        matrix = np.column_stack(list(values.values())).astype(np.float32)
-        rows[entity] = [(ids.names[at], matrix[at]) for at in np.flatnonzero(seen)]
-    return rows
-
-
-def hot_merchants(history: History, as_of_ms: int) -> list[str]:
-    """Merchants to watch from a midnight on: enough labels in a week, and a high rate."""
-    merchants = ids_of(history, Entity.MERCHANT)
-    everyone = np.arange(len(merchants.names))
-    values, _ = _batch_values(
-        history, Entity.MERCHANT, merchants, everyone, np.full(len(everyone), as_of_ms)
-    )
-    hot = (values["merchant_fraud_7d"] >= HOT_LABELS) & (
-        values["merchant_fraud_rate_30d"] >= HOT_RATE
-    )
-    return sorted(merchants.names[at] for at in np.flatnonzero(hot))
-
-
-def _batch_values(
-    history: History, entity: Entity, ids: Ids, ask: Int64s, midnight_ms: Int64s
-) -> tuple[dict[str, Float32s], npt.NDArray[np.bool_]]:
-    """Batch values by name, NaN where the snapshot has no row, and whether it has one."""
-    there = ids.code >= 0
-    events, times = ids.code[there], history.received_ms[there]
-    asked = np.maximum(ask, 0)
-
-    def attempted(value: Int64s) -> Int64s:
-        total = sum_of_events(
-            MONTH, entity=events, time_ms=times, value=value, ask_entity=asked, ask_ms=midnight_ms
+        counters = features.batch_counters_of(entity)
+        values = counter_values(counters, log, {entity: ids}, {entity: everyone}, midnight)
+        seen = seen_within(
+            log,
+            ids,
+            counters,
+            ask=everyone,
+            ask_ms=midnight,
+            horizon_ms=features.snapshot_horizon_ms(entity),
         )
-        return total.astype(np.int64)
+        rows = np.flatnonzero(seen)
+        yield entity, [ids.names[at] for at in rows], values[rows]
 
-    count = attempted(np.ones(len(events), dtype=np.int64))
-    seen = (count > 0) & (ask >= 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        if entity is Entity.CARD:
-            amount = attempted(history.amount_ref[there])
-            values = {"card_attempted_30d": count, "card_amount_mean_30d": amount / count}
-        else:
-            labelled = there & (history.labelled_ms < NEVER_MS)
-            fraud = {
-                ring: sum_of_events(
-                    ring,
-                    entity=ids.code[labelled],
-                    time_ms=history.labelled_ms[labelled],
-                    value=np.ones(int(labelled.sum()), dtype=np.int64),
-                    ask_entity=asked,
-                    ask_ms=midnight_ms,
-                )
-                for ring in (WEEK, MONTH)
-            }
-            rate = (fraud[MONTH] + PRIOR_RATE * PRIOR_ATTEMPTS) / (count + PRIOR_ATTEMPTS)
-            values = {"merchant_fraud_7d": fraud[WEEK], "merchant_fraud_rate_30d": rate}
-    names = [feature.name for feature in BATCH if feature.entity is entity]
-    return {name: np.where(seen, values[name], np.nan).astype(np.float32) for name in names}, seen
+
+def hot_merchants(history: History, features: FeatureSet, as_of_ms: int) -> list[str]:
+    """Merchants to watch from a midnight on: enough labels in a week, and a high rate."""
+    counters = features.batch_counters_of(Entity.MERCHANT)
+    of_merchant = [
+        feature
+        for feature in features.batch_features
+        if set(feature.counters) <= {counter.name for counter in counters}
+    ]
+    names = [feature.name for feature in of_merchant]
+    formulas = Formulas(of_merchant, counters)
+    for entity, ids, values in snapshot_batches(history, features, as_of_ms):
+        if entity is Entity.MERCHANT:
+            unknown = np.full(len(ids), np.nan)
+            inputs = formulas.inputs(values, amount=unknown, now_ms=np.full(len(ids), as_of_ms))
+            week = inputs[:, names.index("merchant_fraud_7d_eod")]
+            rate = inputs[:, names.index("merchant_fraud_rate_28d_eod")]
+            hot = np.flatnonzero((week >= HOT_LABELS) & (rate >= HOT_RATE))
+            return sorted(ids[at] for at in hot)
+    return []
+
+
+def _batch(
+    history: History, ids: Mapping[Entity, Ids], log: EventLog, table: Table, amount: Float64s
+) -> None:
+    features = table.features
+    counters = features.snapshot_counters
+    midnight = history.day * DAY_MS
+    codes = {entity: ids[entity].code for entity in features.batch_entities}
+    values = counter_values(counters, log, ids, codes, midnight)
+    for entity in features.batch_entities:
+        of_entity = features.batch_counters_of(entity)
+        seen = seen_within(
+            log,
+            ids[entity],
+            of_entity,
+            ask=codes[entity],
+            ask_ms=midnight,
+            horizon_ms=features.snapshot_horizon_ms(entity),
+        )
+        columns = np.array([counters.index(counter) for counter in of_entity])
+        values[np.flatnonzero(~seen)[:, None], columns] = np.nan
+        _tell(table, f"{entity}_snapshot_state", codes[entity] >= 0, seen)
+    first = len(features.request_numbers)
+    formulas = Formulas(features.batch_features, counters)
+    table.numbers[:, first : first + len(features.batch_features)] = formulas.inputs(
+        values, amount=amount, now_ms=history.received_ms
+    )
 
 
 def _streaming(
-    history: History, ids: Mapping[Entity, Ids], numbers: Float32s, categories: Objects
+    history: History, ids: Mapping[Entity, Ids], log: EventLog, table: Table, amount: Float64s
 ) -> None:
-    now = history.received_ms
-    first = len(NUMBERS) - len(STREAMING)
-    for at, counter in enumerate(STREAMING):
-        code = ids[counter.entity].code
-        there = code >= 0
-        events, times, asked = code[there], now[there], np.maximum(code, 0)
-        if counter.aggregate is Aggregate.DISTINCT:
-            bit = _bits(ids[Entity(counter.of)])[there]
-            bitmaps = distinct_of_events(
-                counter.ring, entity=events, time_ms=times, bit=bit, ask_entity=asked, ask_ms=now
-            )
-            value = np.bitwise_count(bitmaps).astype(np.float64)
-        else:
-            added = (
-                np.ones(len(events), dtype=np.int64)
-                if counter.aggregate is Aggregate.COUNT
-                else history.amount_ref[there]
-            )
-            value = sum_of_events(
-                counter.ring,
-                entity=events,
-                time_ms=times,
-                value=added,
-                ask_entity=asked,
-                ask_ms=now,
-            )
-        numbers[:, first + at] = np.where(there, value, np.nan)
-    for entity in STREAMING_ENTITIES:
-        code = ids[entity].code
-        live = _seen_since(code, now, horizon_ms(entity))
-        categories[:, CATEGORIES.index(f"{entity}_counters_state")] = _states(code >= 0, live)
+    features, now = table.features, history.received_ms
+    codes = {entity: ids[entity].code for entity in features.entities}
+    values = counter_values(features.counters, log, ids, codes, now)
+    formulas = Formulas(features.features, features.counters)
+    table.numbers[:, -len(features.features) :] = formulas.inputs(values, amount=amount, now_ms=now)
+    table.number(REGIONS_PRESENT)[:] = 1.0
+    for entity in features.entities:
+        seen = seen_within(
+            log,
+            ids[entity],
+            features.counters_of(entity),
+            ask=codes[entity],
+            ask_ms=now,
+            horizon_ms=features.horizon_ms(entity),
+        )
+        _tell(table, f"{entity}_counters_state", codes[entity] >= 0, seen)
 
 
-def _seen_since(code: Int64s, now_ms: Int64s, horizon: int) -> npt.NDArray[np.bool_]:
-    """Whether the entity's last attempt before this one is within the horizon."""
-    order = np.lexsort((now_ms, code))
-    sorted_code, sorted_ms = code[order], now_ms[order]
-    # The last strictly earlier attempt: those of the same instant were not applied yet either.
-    run_start = np.concatenate([[True], (np.diff(sorted_code) != 0) | (np.diff(sorted_ms) != 0)])
-    start_of_run = np.maximum.accumulate(np.where(run_start, np.arange(len(code)), 0))
-    before = start_of_run - 1
-    at = np.maximum(before, 0)
-    seen = (before >= 0) & (sorted_code[at] == sorted_code) & (sorted_ms - sorted_ms[at] <= horizon)
-    result = np.empty(len(code), dtype=bool)
-    result[order] = seen
-    return result
-
-
-def _bits(ids: Ids) -> UInt64s:
-    table = np.array([distinct_bit(name) for name in ids.names], dtype=np.uint64)
-    return np.where(ids.code >= 0, table[np.maximum(ids.code, 0)], np.uint64(0))
-
-
-def _states(mapped: npt.NDArray[np.bool_], seen: npt.NDArray[np.bool_]) -> Objects:
+def _tell(table: Table, name: str, mapped: Bools, seen: Bools) -> None:
+    """Put the states of an entity into the category of that name."""
     states = np.where(seen, InputState.PRESENT.value, InputState.NEVER_SEEN.value)
-    return np.where(mapped, states, InputState.NOT_MAPPED.value).astype(object)
+    table.categories[:, table.features.categories.index(name)] = np.where(
+        mapped, states, InputState.NOT_MAPPED.value
+    ).astype(object)
 
 
-def _request(history: History, numbers: Float32s, categories: Objects) -> None:
+def _request(history: History, inputs: Table) -> None:
     table = history.attempts
     age_ms = history.received_ms - _epoch_ms(table["customer__account_created_at"])
     values = {
@@ -239,7 +208,8 @@ def _request(history: History, numbers: Float32s, categories: Objects) -> None:
         ),
     }
     for name, column in values.items():
-        numbers[:, NUMBERS.index(name)] = column
+        inputs.number(name)[:] = column
+    categories, place = inputs.categories, inputs.features.categories.index
     merchants = ids_of(history, Entity.MERCHANT)
     known = [history.merchants.get(name) for name in merchants.names]
     absent = pa.nulls(len(history), pa.string())
@@ -251,7 +221,7 @@ def _request(history: History, numbers: Float32s, categories: Objects) -> None:
         table_of = np.array(
             [ABSENT if v is None else v.encode() for v in of_merchant], dtype=object
         )
-        categories[:, CATEGORIES.index(name)] = table_of[merchants.code]
+        categories[:, place(name)] = table_of[merchants.code]
     for name, source in {
         "channel": "transaction__channel",
         "entry_mode": "transaction__entry_mode",
@@ -261,7 +231,7 @@ def _request(history: History, numbers: Float32s, categories: Objects) -> None:
         "email_domain": "customer__email_domain",
     }.items():
         column = table[source] if source in table.column_names else pa.chunked_array([absent])
-        categories[:, CATEGORIES.index(name)] = _bytes(column)
+        categories[:, place(name)] = _bytes(column)
 
 
 def _bytes(column: pa.ChunkedArray) -> Objects:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
-from app.features.snapshot import publish_directory, publish_snapshot
-from app.features.spec import NUMBERS
+from app.features.directory import publish_directory
+from app.features.snapshot import publish_snapshot
+from app.features.spec import FeatureSet
 from app.models.artifact import Artifact
 from app.models.training.history import History, load_history
-from app.models.training.inputs import Table, hot_merchants, inputs_of, snapshot_rows
+from app.models.training.inputs import Table, hot_merchants, inputs_of, snapshot_batches
 from app.models.training.train import train
+from app.publish import roll_back, withdraw
+from app.record.signing import Keyring, ensure_signing_key
 from app.registry import DEMO_TENANT, Registry
 from app.simulator.config import SimulatorConfig
 from app.simulator.generate import simulate
@@ -32,7 +37,7 @@ CARD_TESTING = f"card testing, card number {CARDS_TESTED}"
 Report = Callable[[float, str], None]
 
 
-def first_release(registry: Registry, report: Report) -> None:
+def first_release(registry: Registry, features: FeatureSet, report: Report) -> None:
     """Simulate a history, unless a finished one is there, and release from it."""
     if not (registry.data / "manifest.json").exists():
         shutil.rmtree(registry.data, ignore_errors=True)  # one that was cut
@@ -41,17 +46,19 @@ def first_release(registry: Registry, report: Report) -> None:
             registry.data,
             progress=lambda done, _: report(0.1 * done, "simulating 60 days of payments"),
         )
-    release(registry, registry.data, lambda done, what: report(0.1 + 0.9 * done, what))
+    history = load_history(registry.data)
+    release(registry, history, features, lambda done, what: report(0.1 + 0.9 * done, what))
 
 
 def release(
-    registry: Registry, data: Path, report: Report
+    registry: Registry, history: History, features: FeatureSet, report: Report
 ) -> tuple[Artifact, Mapping[str, Mapping[str, float]]]:
     """Train on a history and publish all that follows from it in the registry.
 
     Args:
         registry: to publish in.
-        data: folder of the history.
+        history: all attempts, and what became of them.
+        features: what the models see.
         report: told the share done, 0 to 1, and what is being done.
 
     Returns:
@@ -60,9 +67,7 @@ def release(
     Raises:
         HistoryError: the history cannot be used.
     """
-    report(0.0, "reading the history")
-    history = load_history(data)
-    table = inputs_of(history, lambda done, what: report(0.1 * done, what))
+    table = inputs_of(history, features, lambda done, what: report(0.1 * done, what))
     artifact, metrics = train(
         history,
         table,
@@ -70,37 +75,52 @@ def release(
         report=lambda done, what: report(0.1 + 0.8 * done, what),
     )
     report(0.92, "snapshot of the last midnight")
-    publish_snapshot(
-        registry.folder / "snapshot",
-        tenant=DEMO_TENANT,
-        rows=snapshot_rows(history, history.end_ms),
-        as_of_ms=history.end_ms,
-    )
+    _publish_snapshot(registry.folder / "snapshot", history, features)
     report(0.96, "merchant directory and hot list")
+    signer = ensure_signing_key(registry.publisher_key)
+    Keyring(registry.trusted_keys).add(signer.public_key)
     publish_directory(
-        registry.folder / "merchants", tenant=DEMO_TENANT, merchants=history.merchants.items()
+        registry.folder / "merchants",
+        tenant=DEMO_TENANT,
+        merchants=history.merchants.items(),
+        number=time.time_ns() // 1_000_000,
+        signer=signer,
     )
-    hot = hot_merchants(history, history.end_ms)
+    hot = hot_merchants(history, features, history.end_ms)
     registry.hot_merchants.write_text("".join(f"{name}\n" for name in hot), encoding="utf-8")
     registry.samples.write_bytes(msgspec.json.encode(_samples(history, table)))
     report(1.0, "released")
     return artifact, metrics
 
 
+def _publish_snapshot(folder: Path, history: History, features: FeatureSet) -> None:
+    """Publish the snapshot of the history's end, also where a later one was in force."""
+    withdraw(folder)
+    version = publish_snapshot(
+        folder,
+        tenant=DEMO_TENANT,
+        schema=features.schema,
+        columns=features.snapshot_columns,
+        batches=snapshot_batches(history, features, history.end_ms),
+        as_of_ms=history.end_ms,
+    )
+    # Who trains means this history, so regions follow it back in time, too.
+    roll_back(folder, version)
+
+
 def _samples(history: History, table: Table) -> list[dict[str, Any]]:
     """A few attempts that show what the service does; read by `app.samples`."""
-    number = {name: table.numbers[:, at] for at, name in enumerate(NUMBERS)}
-    ratio = number["amount_to_card_mean"]
-    pattern = np.array(history.attempts["fraud_pattern"].to_pylist(), dtype=object)
+    ratio = table.number("amount_to_card_mean_eod")
+    pattern = _patterns(history)
     late = np.arange(len(history)) > len(history) * 0.8
     wanted = {
         "a regular customer": (~history.fraud, -np.abs(ratio - 1)),
         "far above the card's mean": (pattern == "stolen_card", ratio),
         "a merchant with much fraud": (
             pattern == "merchant_compromise",
-            number["merchant_fraud_rate_30d"],
+            table.number("merchant_fraud_rate_28d_eod"),
         ),
-        CARD_TESTING: (pattern == "card_testing", number["device_cards_24h"]),
+        CARD_TESTING: (pattern == "card_testing", table.number("device_cards_24h")),
     }
     chosen = {}
     for name, (mask, by) in wanted.items():
@@ -119,3 +139,10 @@ def _samples(history: History, table: Table) -> list[dict[str, Any]]:
         "instrument": {"token": "tok_never_seen"},
     }
     return [*samples, {"name": "nothing known but the amount", "cards": 1, "body": stranger}]
+
+
+def _patterns(history: History) -> npt.NDArray[np.object_]:
+    """What kind of fraud each attempt is, where the data say; a simulation's do."""
+    if "fraud_pattern" not in history.attempts.column_names:
+        return np.full(len(history), None, dtype=object)
+    return np.array(history.attempts["fraud_pattern"].to_pylist(), dtype=object)

@@ -19,19 +19,12 @@ import numpy.typing as npt
 from catboost import CatBoost, FeaturesData, Pool
 from sklearn.linear_model import LogisticRegression
 
-from app.features.packed import COUNTER_SCHEMA
 from app.features.rings import Int64s
 from app.features.spec import (
-    CATEGORIES,
     DAY_MS,
-    FEATURE_SCHEMA,
-    NUMBERS,
-    STREAMING,
-    STREAMING_ENTITIES,
+    FeatureSet,
     Inputs,
     InputState,
-    batch_inputs,
-    full_inputs,
 )
 from app.models.artifact import (
     ARTIFACT,
@@ -111,7 +104,7 @@ def train(
     split = _Split(history, settings)
     folder.mkdir(parents=True, exist_ok=True)
     fits = {}
-    for at, (rung, inputs) in enumerate((("full", full_inputs()), ("batch", batch_inputs()))):
+    for at, (rung, inputs) in enumerate(_models(table.features)):
 
         def told(share: float, what: str, at: int = at) -> None:
             report(0.4 * (at + share), what)
@@ -132,8 +125,9 @@ def train(
     facts = ArtifactFacts(
         name="checkout",
         provenance=history.provenance,
-        feature_schema=FEATURE_SCHEMA,
-        counter_schema=COUNTER_SCHEMA,
+        features=table.features.name,
+        feature_schema=table.features.schema,
+        masked=["entities"],
         data=split.facts(),
         rungs=rungs,
     )
@@ -220,7 +214,7 @@ def _fit(
     label = split.fraud[rows]
     if rung == "full":
         numbers, categories, label, weight = _with_masked_copies(
-            numbers, categories, label, weight, share=settings.masked_share, rng=rng
+            table.features, numbers, categories, label, weight, share=settings.masked_share, rng=rng
         )
     model = CatBoost(
         {
@@ -262,7 +256,12 @@ def _columns(
     )
 
 
+def _models(features: FeatureSet) -> tuple[tuple[str, Inputs], ...]:
+    return ("full", features.full_inputs), ("batch", features.batch_inputs)
+
+
 def _with_masked_copies(
+    features: FeatureSet,
     numbers: npt.NDArray[np.float32],
     categories: npt.NDArray[np.object_],
     label: Bools,
@@ -271,11 +270,21 @@ def _with_masked_copies(
     share: float,
     rng: np.random.Generator,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.object_], Bools, npt.NDArray[np.float64]]:
-    """The rows, and copies of some of them with their counters unavailable."""
+    """The rows, and copies of some of them with counters unavailable.
+
+    Each copy lacks those of about half of the entities, as it does when a shard is away.
+    """
     copied = np.flatnonzero(rng.random(len(label)) < share)
     masked_numbers, masked_categories = numbers[copied], categories[copied]
-    masked_numbers[:, len(NUMBERS) - len(STREAMING) :] = np.nan
-    masked_categories[:, len(CATEGORIES) - len(STREAMING_ENTITIES) :] = InputState.UNAVAILABLE.value
+    entity_of = {counter.name: counter.entity for counter in features.counters}
+    for entity in features.entities:
+        away = rng.random(len(copied)) < 0.5
+        state_at = features.categories.index(f"{entity}_counters_state")
+        away &= masked_categories[:, state_at] != InputState.NOT_MAPPED.value
+        masked_categories[away, state_at] = InputState.UNAVAILABLE.value
+        for feature in features.features:
+            if entity_of[feature.counters[0]] is entity:
+                masked_numbers[away, features.numbers.index(feature.name)] = np.nan
     return (
         np.concatenate([numbers, masked_numbers]),
         np.concatenate([categories, masked_categories]),

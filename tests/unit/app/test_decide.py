@@ -12,7 +12,8 @@ from app.api.auth import Caller, Scope
 from app.api.problem import Conflict
 from app.api.wire import Attempt, Decision
 from app.decide import Decider, InForce
-from app.features.snapshot import MerchantEntry
+from app.features.directory import MerchantEntry
+from app.features.reference import REFERENCE
 from app.features.spec import Entity
 from app.ids import DecisionIds
 from app.money import DEFAULT_RATES, load_rates
@@ -35,7 +36,12 @@ from fallback.rungs.tier_default import StandingFacts, TierDefaultRung
 
 RECEIVED_MS = 1_783_000_000_000
 POLICY = load_policy(DEFAULT_POLICY)
-VERSIONS = Versions(policy=POLICY.version, rates="r1", recorded={"policy": "p1", "rules": "u1"})
+VERSIONS = Versions(
+    policy=POLICY.version,
+    rates="r1",
+    features=REFERENCE,
+    recorded={"policy": "p1", "rules": "u1"},
+)
 BODY = {
     "attempt_id": "a1",
     "amount": {"value": 2_500, "currency": "EUR"},

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from app.publish import CURRENT, PublicationError, Published, publish, verified, withdraw
+from app.publish import (
+    CURRENT,
+    PublicationError,
+    Published,
+    adopt,
+    current,
+    publish,
+    roll_back,
+    verified,
+    withdraw,
+)
+from app.record.signing import FileSigner, Keyring
 
 KIND = "greeting"
 
 
-def put(folder, text="hello", **facts):
-    return publish(folder, kind=KIND, files={"text": text.encode()}, facts=facts)
+def put(folder, text="hello", *, number=0, signer=None, **facts):
+    files = {"text": text.encode()}
+    return publish(folder, kind=KIND, files=files, facts=facts, number=number, signer=signer)
 
 
 def load(folder, version):
@@ -179,3 +192,95 @@ def test_no_staging_folder_is_left_behind(folder):
     put(folder)
     put(folder)
     assert not list((folder / "versions").glob(".staging*"))
+
+
+def test_publishing_over_a_current_that_cannot_be_read_heals_it(folder, held):
+    (folder / "versions").mkdir(parents=True)
+    (folder / CURRENT).write_bytes(b"\xff\xfe")
+    put(folder)
+    held.refresh()
+    assert held.value == "hello"
+
+
+def test_an_older_version_is_kept_but_not_put_in_force(folder, held):
+    newer = put(folder, "new", number=2)
+    with pytest.raises(PublicationError, match=r"\(number 1\) is older than .* \(number 2\)"):
+        put(folder, "old", number=1)
+    held.refresh()
+    assert held.value == "new"
+    (older,) = {path.name for path in (folder / "versions").iterdir()} - {newer}
+    roll_back(folder, older)
+    held.refresh()
+    assert (held.value, held.refused) == ("old", None)
+
+
+def test_versions_of_the_same_number_follow_each_other(folder, held):
+    put(folder, "one", number=2)
+    held.refresh()
+    put(folder, "other", number=2)
+    held.refresh()
+    assert (held.value, held.refused) == ("other", None)
+
+
+def test_a_reader_that_holds_a_newer_version_refuses_an_older_one_that_is_no_rollback(folder, held):
+    older = put(folder, "old", number=1)
+    newer = put(folder, "new", number=2)
+    held.refresh()
+    (folder / CURRENT).write_text(older)
+    held.refresh()
+    assert held.value == "new"
+    assert held.refused == (
+        f"{KIND} {older} (number 1) is older than {newer} (number 2), which is in force; "
+        "going back takes a rollback."
+    )
+
+
+def test_a_reader_that_holds_nothing_takes_what_is_in_force(folder, held):
+    older = put(folder, "old", number=1)
+    put(folder, "new", number=2)
+    held.refresh()
+    withdraw(folder)
+    held.refresh()
+    (folder / CURRENT).write_text(older)
+    held.refresh()
+    assert held.value == "old"
+
+
+def test_rolling_back_to_a_version_that_is_not_there_changes_nothing(folder):
+    version = put(folder)
+    with pytest.raises(PublicationError, match="feedfeedfeed cannot be read"):
+        roll_back(folder, "feedfeedfeed")
+    assert current(folder) == version
+
+
+def test_a_rollback_is_adopted_as_one_and_an_older_version_is_not(folder, tmp_path):
+    target = tmp_path / "region"
+    older = put(folder, "old", number=1)
+    put(folder, "new", number=2)
+    adopt(folder, target)
+    (folder / CURRENT).write_text(older)
+    with pytest.raises(PublicationError, match="going back takes a rollback"):
+        adopt(folder, target)
+    roll_back(folder, older)
+    adopt(folder, target)
+    held = Published(target, load)
+    held.refresh()
+    assert held.value == "old"
+
+
+def test_a_signature_goes_along_when_a_version_is_adopted(folder, tmp_path):
+    signer, trusted = FileSigner(Ed25519PrivateKey.generate()), tmp_path / "trusted"
+    Keyring(trusted).add(signer.public_key)
+    put(folder, signer=signer)
+    version = adopt(folder, tmp_path / "region")
+    assert verified(tmp_path / "region", version, kind=KIND, trusted=trusted).kind == KIND
+
+
+def test_what_was_published_unsigned_can_be_signed_later(folder, tmp_path):
+    signer, trusted = FileSigner(Ed25519PrivateKey.generate()), tmp_path / "trusted"
+    Keyring(trusted).add(signer.public_key)
+    version = put(folder)
+    with pytest.raises(PublicationError, match=f"{KIND} {version} is not signed"):
+        verified(folder, version, kind=KIND, trusted=trusted)
+    assert put(folder, signer=signer) == version
+    verified(folder, version, kind=KIND, trusted=trusted)

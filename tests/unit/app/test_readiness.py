@@ -9,13 +9,18 @@ from types import SimpleNamespace
 
 import pytest
 
+from app.features.applier import Applied
 from app.readiness import Holdings, Probes
 from fallback.breaker import Breaker, BreakerPolicy
 from fallback.clock import ManualClock
-from fallback.errors import DependencyTimeout
+from fallback.errors import DependencyTimeout, RungError
 
 NOW_MS = 1_783_000_000_000
 NAMES = ("source:us-east-1", "model:full", "model:batch")
+
+
+def applied(as_of_ms):
+    return Applied(generation="g", ready=True, as_of_ms=as_of_ms, positions={})
 
 
 class FakeSource:
@@ -26,13 +31,15 @@ class FakeSource:
     def __init__(self):
         self.as_of_ms = [NOW_MS]
         self.error = None
+        self.away = None
 
     async def fetch(self, names):
+        if isinstance(self.error, RungError):
+            return SimpleNamespace(shards=[self.error])
         if self.error is not None:
             raise self.error
-        return SimpleNamespace(
-            applied=[SimpleNamespace(as_of_ms=as_of_ms) for as_of_ms in self.as_of_ms]
-        )
+        away = [self.away] if self.away is not None else []
+        return SimpleNamespace(shards=[*map(applied, self.as_of_ms), *away])
 
 
 class FakeHeld:
@@ -120,10 +127,11 @@ async def test_a_probe_that_finds_a_bug_says_so_and_goes_on(scorer, caplog):
     assert "probe of us-east-1" in caplog.text
 
 
-async def test_a_source_that_says_nothing_of_itself_is_a_bug_and_no_end_of_probing(scorer):
-    scorer.source.as_of_ms = []
+async def test_one_shard_that_is_away_is_the_reason_and_the_others_still_have_an_age(scorer):
+    scorer.source.away = DependencyTimeout("25 ms")
     await scorer.probe()
-    assert scorer.why()["full"] == "bug"
+    assert scorer.why()["full"] == "timeout"
+    assert scorer.probes.ages_ms() == {"us-east-1": 0}
 
 
 async def test_the_age_of_counters_is_that_of_the_oldest_shard(scorer):

@@ -68,7 +68,7 @@ class Bench:
 
 
 def row(raw):
-    return Row(np.array([raw], dtype=np.float32), [b"x"], "s1", None)
+    return Row(np.array([raw], dtype=np.float32), [b"x"], "s1", None, large=False)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from catboost import CatBoost, CatBoostError, FeaturesData, Pool
 
-from app.features.spec import CATEGORIES, NUMBERS
+from app.features.sets import FEATURE_SETS
 from app.models.artifact import Calibration, RungFacts, RungModel, objects
 from app.models.explain import CODE_OF_INPUT, CODES_MAX, SUM_TOLERANCE, explain
 from app.record.reasons import CATALOGUE
@@ -56,7 +56,8 @@ def explanations(model, rows):
 
 
 def test_every_input_of_the_models_has_one_code_of_the_catalogue():
-    assert CODE_OF_INPUT.keys() == {*NUMBERS, *CATEGORIES}
+    for features in FEATURE_SETS.values():
+        assert {*features.numbers, *features.categories} <= CODE_OF_INPUT.keys()
     assert set(CODE_OF_INPUT.values()) <= CATALOGUE.keys()
 
 

@@ -1,0 +1,231 @@
+"""Counters of many attempts, merged over the sources by each aggregate's own operator.
+
+Totals add, bitmaps OR, newest times take the maximum; formulas follow once all sources are in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from app.features.applier import Applied, shard_of
+from app.features.formulas import Float32s, Formulas
+from app.features.packed import Reader, Records, Unreadable, key, layouts_of
+from app.features.spec import Entity, FeatureSet, InputState
+from fallback.errors import DependencyCorrupt, RungError, SourceUnavailable
+
+__all__ = ["Ask", "Merge", "MergePlan", "Reply", "Streaming"]
+
+Positions = dict[str, tuple[int, int]]
+
+_STATES = np.array(
+    [
+        state.value
+        for state in (
+            InputState.NOT_MAPPED,
+            InputState.UNAVAILABLE,
+            InputState.NEVER_SEEN,
+            InputState.PRESENT,
+        )
+    ],
+    dtype=object,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streaming:
+    """Streaming inputs of one attempt, merged over the sources.
+
+    Attributes:
+        inputs: in the order of the set's features, float32; NaN where there is no value.
+        states: of each of the set's entities.
+        regions_present: share of the regions that are in the values that are there, (0, 1].
+        as_of_ms: when they were read, ms since the epoch.
+        age_ms: age of the oldest counters that were used.
+        positions: by "region/shard" that was used, the (epoch, seq) applied of each writer.
+    """
+
+    inputs: Float32s
+    states: tuple[bytes, ...]
+    regions_present: float
+    as_of_ms: int
+    age_ms: int
+    positions: Mapping[str, Positions]
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """What of the counters could not be had: "entities" none at all of, some "regions"."""
+        found = set()
+        if InputState.UNAVAILABLE.value in self.states:
+            found.add("entities")
+        if self.regions_present < 1.0:
+            found.add("regions")
+        return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What one attempt asks for; see `app.features.online.OnlineStore.read`."""
+
+    tenant: str
+    ids: Mapping[Entity, str]
+    amount: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One source's answer to a batch.
+
+    Attributes:
+        region: whose source it is.
+        values: by key, of the shards that answered.
+        shards: what each shard says of itself, or why it cannot be used.
+    """
+
+    region: str
+    values: Mapping[str, bytes]
+    shards: tuple[Applied | RungError, ...]
+
+
+class MergePlan:
+    """Where everything of a feature set stands in the arrays of a batch."""
+
+    def __init__(self, features: FeatureSet) -> None:
+        counters = features.counters
+        self.entities = features.entities
+        self.width = len(counters)
+        self.formulas = Formulas(features.features, counters)
+        self.entity_of_counter = [self.entities.index(counter.entity) for counter in counters]
+        place = {counter.name: at for at, counter in enumerate(counters)}
+        self.columns = [
+            _Columns(reader, features.horizon_ms(entity), place)
+            for entity, reader in layouts_of(features).items()
+        ]
+        self.distinct = np.concatenate([of_entity.distinct for of_entity in self.columns])
+
+
+class _Columns:
+    """Where an entity's counters stand among those of the set."""
+
+    def __init__(self, reader: Reader, horizon_ms: int, place: Mapping[str, int]) -> None:
+        layout = reader.layout
+        self.decode: Callable[[Sequence[bytes]], Records] = reader.decode
+        self.windows = layout.windows
+        self.horizon_ms = horizon_ms
+        self.additive, self.distinct, self.last = (
+            np.array([place[counter.name] for counter in family], dtype=np.int64)
+            for family in (layout.additive, layout.distinct, layout.last)
+        )
+
+
+class Merge:
+    """Attempts that are read together: their keys, and their counters source by source."""
+
+    def __init__(self, plan: MergePlan, asks: Sequence[Ask]) -> None:
+        rows, entities = len(asks), len(plan.entities)
+        self._plan = plan
+        self._amount = np.array([ask.amount for ask in asks])
+        self._keys = [
+            [
+                (row, key(ask.tenant, entity, ask.ids[entity]))
+                for row, ask in enumerate(asks)
+                if entity in ask.ids
+            ]
+            for entity in plan.entities
+        ]
+        self._values = np.zeros((rows, plan.width))
+        self._bitmaps = np.zeros((rows, plan.width), dtype=np.uint64)
+        self._mapped = np.zeros((rows, entities), dtype=bool)
+        self._live = np.zeros((rows, entities), dtype=bool)
+        self._answered = np.zeros((rows, entities), dtype=np.int64)
+        self._sources = 0
+        self._missing: RungError | None = None
+        self._positions: dict[str, Positions] = {}
+        self._oldest_ms: int | None = None
+        for at, keys in enumerate(self._keys):
+            self._mapped[[row for row, _ in keys], at] = True
+
+    def names(self) -> list[str]:
+        """Every key of the batch, once."""
+        return list(dict.fromkeys(name for keys in self._keys for _, name in keys))
+
+    def add(self, reply: Reply, now_ms: int) -> None:
+        """Merge one source's values in, as of `now_ms`."""
+        self._sources += 1
+        shards = len(reply.shards)
+        usable = [self._noted(reply.region, at, own) for at, own in enumerate(reply.shards)]
+        for at, keys in enumerate(self._keys):
+            asked = keys
+            if not all(usable):
+                asked = [(row, name) for row, name in keys if usable[shard_of(name, shards)]]
+            self._answered[[row for row, _ in asked], at] += 1
+            found = [
+                (row, raw) for row, name in asked if (raw := reply.values.get(name)) is not None
+            ]
+            if found:
+                self._add_entity(at, found, reply.region, now_ms)
+
+    def _noted(self, region: str, shard: int, own: Applied | RungError) -> bool:
+        if isinstance(own, RungError):
+            self._missing = self._missing or own
+            return False
+        self._positions[f"{region}/{shard}"] = own.positions
+        oldest = own.as_of_ms if self._oldest_ms is None else min(self._oldest_ms, own.as_of_ms)
+        self._oldest_ms = oldest
+        return True
+
+    def _add_entity(
+        self, at: int, found: Sequence[tuple[int, bytes]], region: str, now_ms: int
+    ) -> None:
+        columns = self._plan.columns[at]
+        try:
+            records = columns.decode([raw for _, raw in found])
+        except Unreadable as error:
+            if len(found) > 1:
+                for one in found:  # find the one that spoils the batch
+                    self._add_entity(at, [one], region, now_ms)
+                return
+            self._missing = self._missing or DependencyCorrupt(str(error), dependency=region)
+            self._answered[found[0][0], at] -= 1
+            return
+        windows = columns.windows(records, np.array([now_ms]))
+        rows = np.array([row for row, _ in found])
+        # A value that is past its horizon adds nothing, but "never seen" is said of it.
+        self._live[rows, at] |= windows.base_ms >= now_ms - columns.horizon_ms
+        self._values[rows[:, None], columns.additive] += windows.totals
+        self._bitmaps[rows[:, None], columns.distinct] |= windows.bitmaps
+        last = (rows[:, None], columns.last)
+        self._values[last] = np.maximum(self._values[last], windows.last_ms)
+
+    def results(self, as_of_ms: int) -> list[Streaming | BaseException]:
+        """What each attempt gets."""
+        plan = self._plan
+        known = self._answered > 0
+        # A withdrawal may be applied before what it withdraws, which is nothing less than nothing.
+        values = np.maximum(self._values, 0.0)
+        values[:, plan.distinct] = np.bitwise_count(self._bitmaps[:, plan.distinct])
+        values[~(self._mapped & known)[:, plan.entity_of_counter]] = np.nan
+        now = np.full(len(values), as_of_ms)
+        inputs = plan.formulas.inputs(values, amount=self._amount, now_ms=now)
+        states = _STATES[self._mapped * (1 + known + (known & self._live))].tolist()
+        present = self._answered.sum(axis=1) / np.maximum(
+            (known & self._mapped).sum(axis=1) * self._sources, 1
+        )
+        age_ms = max(as_of_ms - (self._oldest_ms or as_of_ms), 0)
+        usable: npt.NDArray[np.bool_] = np.any(known & self._mapped, axis=1)
+        return [
+            Streaming(
+                inputs=inputs[row],
+                states=tuple(states[row]),
+                regions_present=float(present[row]),
+                as_of_ms=as_of_ms,
+                age_ms=age_ms,
+                positions=self._positions,
+            )
+            if usable[row]
+            else self._missing or SourceUnavailable("there is nothing to ask for")
+            for row in range(len(values))
+        ]

@@ -1,0 +1,1 @@
+"""History: decisions, outcomes, labels and effects as Parquet, and SQL over them."""

@@ -1,0 +1,226 @@
+"""Counters from a history's events, as they stood at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from app.features.blocks import SQUARED_AMOUNT_MAX
+from app.features.events import Counted
+from app.features.formulas import Formulas
+from app.features.links import LINKING, linked_of_events
+from app.features.packed import distinct_bit
+from app.features.reference import LARGE_RATIO, RATIO_INPUT, RATIO_INPUT_EOD
+from app.features.rings import Int64s, UInt64s, distinct_of_events, last_of_events, sum_of_events
+from app.features.spec import Aggregate, Counter, Entity, FeatureSet
+from app.models.training.history import NEVER_MS, History, Ids, ids_of
+
+__all__ = ["EventLog", "counter_values", "seen_within"]
+
+Float64s = npt.NDArray[np.float64]
+Float32s = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventLog:
+    """Everything that counts in a history, in columns.
+
+    Attributes:
+        attempt: row of the attempt that each event is of, shape (events,).
+        at_ms: the time it counts at.
+        what: `Counted` flags.
+        amount: reference minor units of the attempt.
+        linking: number of each attempt's id, by entity that identity links are made of, -1 for
+            none, shape (attempts,).
+    """
+
+    attempt: Int64s
+    at_ms: Int64s
+    what: Int64s
+    amount: Int64s
+    linking: Mapping[Entity, Int64s]
+
+    @classmethod
+    def of_history(cls, history: History) -> EventLog:
+        """Attempts, and fraud labels as they arrived."""
+        labelled = np.flatnonzero(history.labelled_ms < NEVER_MS)
+        attempt = np.concatenate([np.arange(len(history)), labelled])
+        return cls(
+            attempt=attempt,
+            at_ms=np.concatenate([history.received_ms, history.labelled_ms[labelled]]),
+            what=np.repeat(
+                np.array([Counted.ATTEMPTED, Counted.FRAUD], dtype=np.int64),
+                [len(history), len(labelled)],
+            ),
+            amount=history.amount_ref[attempt],
+            linking={entity: ids_of(history, entity).code for entity in LINKING},
+        )
+
+    def with_large(
+        self,
+        history: History,
+        ids: Mapping[Entity, Ids],
+        features: FeatureSet,
+        number: Callable[[str], Float32s],
+    ) -> EventLog:
+        """The log with every attempt that was far above the card's own mean marked so.
+
+        Args:
+            history: all attempts.
+            ids: of the card.
+            features: declare how the amount compares with the mean.
+            number: the batch inputs.
+        """
+        ratio = next(feature for feature in features.features if feature.name == RATIO_INPUT)
+        counters = [counter for counter in features.counters if counter.name in ratio.counters]
+        now = history.received_ms
+        values = counter_values(counters, self, ids, {Entity.CARD: ids[Entity.CARD].code}, now)
+        own = Formulas([ratio], counters).inputs(
+            values, amount=history.amount_ref.astype(np.float64), now_ms=now
+        )[:, 0]
+        known = np.where(np.isnan(own), number(RATIO_INPUT_EOD), own)
+        what = self.what.copy()
+        what[: len(history)] |= np.where(known > LARGE_RATIO, int(Counted.LARGE), 0)
+        return replace(self, what=what)
+
+
+def counter_values(
+    counters: Sequence[Counter],
+    log: EventLog,
+    ids: Mapping[Entity, Ids],
+    ask: Mapping[Entity, Int64s],
+    ask_ms: Int64s,
+) -> Float64s:
+    """Counters as they stood, as `OnlineStore` would read them.
+
+    Args:
+        counters: which.
+        log: the events.
+        ids: by entity, of every attempt.
+        ask: number of the id asked for, by entity, -1 for none, shape (asks,).
+        ask_ms: as of when, exclusive, shape (asks,).
+
+    Returns:
+        Shape (asks, counters); NaN where no id is asked for.
+    """
+    values = np.full((len(ask_ms), len(counters)), np.nan)
+    for at, counter in enumerate(counters):
+        asked = ask[counter.entity]
+        there = asked >= 0
+        code = np.maximum(asked, 0)
+        values[there, at] = _value(counter, log, ids, code, ask_ms)[there]
+    return values
+
+
+def seen_within(
+    log: EventLog,
+    ids: Ids,
+    counters: Sequence[Counter],
+    *,
+    ask: Int64s,
+    ask_ms: Int64s,
+    horizon_ms: int,
+) -> Bools:
+    """Whether anything that these counters count happened to an id within the horizon."""
+    kinds = Counted.NOTHING
+    for counter in counters:
+        kinds |= counter.counts | counter.minus
+    events, code = _of(log, ids, kinds)
+    last = last_of_events(
+        entity=code,
+        time_ms=log.at_ms[events],
+        ask_entity=np.maximum(ask, 0),
+        ask_ms=ask_ms,
+        window_ms=horizon_ms,
+    )
+    return (ask >= 0) & (last > 0)
+
+
+def _value(
+    counter: Counter,
+    log: EventLog,
+    ids: Mapping[Entity, Ids],
+    code: Int64s,
+    ask_ms: Int64s,
+) -> Float64s:
+    if counter.aggregate is Aggregate.LINKED:
+        return linked_of_events(
+            counter,
+            codes={entity: codes[log.attempt] for entity, codes in log.linking.items()},
+            at_ms=log.at_ms,
+            what=log.what,
+            ask=code,
+            ask_ms=ask_ms,
+        )
+    events, entity = _of(log, ids[counter.entity], counter.counts)
+    time_ms = log.at_ms[events]
+    match counter.aggregate:
+        case Aggregate.DISTINCT:
+            assert counter.of is not None
+            bitmaps = distinct_of_events(
+                counter.ring,
+                entity=entity,
+                time_ms=time_ms,
+                bit=_bits(ids[counter.of], log.attempt[events]),
+                ask_entity=code,
+                ask_ms=ask_ms,
+            )
+            return np.bitwise_count(bitmaps).astype(np.float64)
+        case Aggregate.LAST:
+            last = last_of_events(
+                entity=entity,
+                time_ms=time_ms,
+                ask_entity=code,
+                ask_ms=ask_ms,
+                window_ms=counter.ring.window_ms,
+            )
+            return last.astype(np.float64)
+        case _:
+            total = _sum(counter, log, events=events, entity=entity, code=code, ask_ms=ask_ms)
+            if counter.minus:
+                withdrawn, of = _of(log, ids[counter.entity], counter.minus)
+                total = total - _sum(
+                    counter, log, events=withdrawn, entity=of, code=code, ask_ms=ask_ms
+                )
+            return np.maximum(total, 0.0)
+
+
+def _sum(
+    counter: Counter,
+    log: EventLog,
+    *,
+    events: Int64s,
+    entity: Int64s,
+    code: Int64s,
+    ask_ms: Int64s,
+) -> Float64s:
+    amount = log.amount[events]
+    value = {
+        Aggregate.COUNT: np.ones(len(events), dtype=np.int64),
+        Aggregate.SUM: amount,
+        Aggregate.SQUARES: np.minimum(amount, SQUARED_AMOUNT_MAX) ** 2,
+    }[counter.aggregate]
+    return sum_of_events(
+        counter.ring,
+        entity=entity,
+        time_ms=log.at_ms[events],
+        value=value,
+        ask_entity=code,
+        ask_ms=ask_ms,
+    )
+
+
+def _of(log: EventLog, ids: Ids, kinds: Counted) -> tuple[Int64s, Int64s]:
+    """Events of some kinds that have an id, and the number of that id."""
+    code = ids.code[log.attempt]
+    events = np.flatnonzero(((log.what & int(kinds)) != 0) & (code >= 0))
+    return events, code[events]
+
+
+def _bits(ids: Ids, attempts: Int64s) -> UInt64s:
+    table = np.array([*(distinct_bit(name) for name in ids.names), 0], dtype=np.uint64)
+    return table[ids.code[attempts]]
