@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from app.errors import OperatorError
+from app.features.names import FeatureSetName
 from app.fresh_id import fresh_id
 
 __all__ = ["app"]
@@ -42,13 +42,6 @@ DataOption = Annotated[
 MappingOption = Annotated[
     Path | None, typer.Option(help="File that says what the columns of --data are.")
 ]
-
-
-class FeatureSetName(enum.StrEnum):
-    """Feature sets of this release; a test holds them to `app.features.sets`."""
-
-    REFERENCE = "reference"
-    WIDE = "wide"
 
 
 @app.command()
@@ -84,7 +77,7 @@ def decide(
 
 
 @app.command()
-def simulate(  # noqa: PLR0917 - a command line's options
+def simulate(
     attempts: Annotated[int, typer.Option(min=1_000, help="About how many.")] = 1_000_000,
     days: Annotated[int, typer.Option(min=1, help="Over how many days.")] = 60,
     seed: Annotated[int, typer.Option(help="Same seed, same attempts.")] = 7,

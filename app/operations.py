@@ -69,6 +69,10 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     "joiner_unreadable": ((), "Events that the joiner passed over, since they do not read."),
     "joiner_pruned": ((), "Attempts forgotten, since they are old or too many."),
     "applier_events": ((), "Events taken from the region's stream."),
+    "events_ahead": ((), "Events more than 5 minutes ahead of the applier's clock."),
+    "events_late": ((), "Events older than every window, and so not counted."),
+    "events_unreadable": ((), "Events that the applier passed over, since they do not read."),
+    "values_unreadable": ((), "Counters begun anew, since they did not read."),
     "stream_gaps": ((), "Holes in the stream that were gone over by the journals."),
     "pushes_dropped": ((), "Telemetry datagrams that could not be sent."),
 }

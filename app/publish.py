@@ -47,6 +47,7 @@ __all__ = [
     "Published",
     "adopt",
     "current",
+    "prune",
     "publish",
     "roll_back",
     "verified",
@@ -57,6 +58,7 @@ T = TypeVar("T")
 
 CURRENT = "current"
 ROLLBACK = "rollback"
+KEPT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,28 @@ def roll_back(folder: Path, version: str) -> None:
     """
     read_manifest(folder, version)
     _put_in_force(folder, version, rollback=True)
+
+
+def prune(folder: Path, *, keep: int = KEPT) -> list[str]:
+    """Remove old versions; what processes have mapped of them stays with them.
+
+    Not for models: decisions are replayed with the version that made them.
+
+    Args:
+        folder: where the kind is published.
+        keep: versions to keep, the latest ones; the one in force stays in any case.
+
+    Returns:
+        The versions that are gone.
+    """
+    held = current(folder)
+    versions = sorted(
+        (folder / "versions").glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime
+    )
+    gone = [path for path in versions[: -keep or None] if path.name != held]
+    for path in gone:
+        shutil.rmtree(path, ignore_errors=True)
+    return [path.name for path in gone]
 
 
 def withdraw(folder: Path) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,39 +14,45 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from app.errors import OperatorError
+from chaos.bench_commands import bench
 
 if TYPE_CHECKING:
-    import redis
-
-    from chaos.load import Load
-    from regions.world.control import World
+    from chaos.target import Target
 
 __all__ = ["app"]
 
 app = typer.Typer()
 drill = typer.Typer(no_args_is_help=True, help="Break things on purpose, and watch.")
 app.add_typer(drill, name="drill")
+app.add_typer(bench, name="bench")
 
 
 @drill.command("list")
 def list_drills() -> None:
     """Show the drills."""
-    from chaos import descent, kills, outage
+    from chaos import descent, freshness, kills, outage
 
     table = Table(show_header=False, box=None)
-    for name, module in (("descent", descent), ("kills", kills), ("outage", outage)):
+    for name, module in (
+        ("descent", descent),
+        ("kills", kills),
+        ("outage", outage),
+        ("freshness", freshness),
+    ):
         table.add_row(f"[bold]{name}", (module.__doc__ or "").split("\n\n")[0].replace("\n", " "))
     Console().print(table)
 
 
 @drill.command()
-def run(  # noqa: PLR0917 - a command line's options
+def run(
     name: Annotated[str, typer.Argument(help="Of the drill; see 'stepdown drill list'.")],
     rate: Annotated[float, typer.Option(min=1, max=500, help="Attempts a second.")] = 40.0,
     hold: Annotated[
         float | None,
         typer.Option(
-            min=0.5, max=600, help="Seconds at each step of the descent (3), or of the outage (60)."
+            min=0.5,
+            max=600,
+            help="Seconds at each step of the descent (3), of the outage (60), of freshness (30).",
         ),
     ] = None,
     times: Annotated[int, typer.Option(min=1, max=1_000, help="Workers to kill.")] = 50,
@@ -60,66 +64,52 @@ def run(  # noqa: PLR0917 - a command line's options
     ] = False,
 ) -> None:
     """Run a drill against the service that 'stepdown up' started. Exit code 1 if it fails."""
-    if name not in {"descent", "kills", "outage"}:
+    if name not in {"descent", "kills", "outage", "freshness"}:
         raise OperatorError(f"there is no drill {name!r}; see 'stepdown drill list'.")
-    target = _target(home, rate, keep_alive=name != "kills")
+    from chaos.target import target_of
+
+    target = target_of(home, rate, keep_alive=name != "kills")
     match name:
         case "descent":
             passed = _descent(target, hold or 3.0, json=json)
         case "kills":
             passed = _kills(target, times, json=json)
+        case "freshness":
+            passed = _freshness(target, rate, hold or 30.0, json=json)
         case _:
             passed = _outage(target, hold or 60.0, json=json)
     if not passed:
         raise typer.Exit(1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """What a drill runs against."""
+def _freshness(target: Target, rate: float, seconds: float, *, json: bool) -> bool:
+    from app.record.signing import ensure_signing_key
+    from chaos.freshness import measure_freshness
+    from regions.topology import load_topology
 
-    world: World
-    load: Load
-    region: str
-    folder: Path
-
-    def store(self) -> redis.Redis:
-        """A client of the region's datastore."""
-        import redis
-
-        home = self.folder.parent
-        return redis.Redis(
-            port=self.world.status().port(f"{self.region}/datastore") or 0,
-            password=(home / "secrets" / "datastore").read_text().strip(),
-            protocol=2,
-            socket_timeout=2.0,
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=json) as progress:
+        task = progress.add_task(f"{rate:g} events a second", total=1.0)
+        result = measure_freshness(
+            [target.store()],
+            target.folder / "journal",
+            region=load_topology().region(target.region).number,
+            signer=ensure_signing_key(target.folder.parent / "secrets" / "journal-key"),
+            rate=rate,
+            seconds=seconds,
+            report=lambda done: progress.update(task, completed=done),
         )
+    if json:
+        _print_json({**msgspec.to_builtins(result), "passed": result.passed})
+        return result.passed
+    ages = ", ".join(f"{name} {ms} ms" for name, ms in result.age_ms.items())
+    console = Console()
+    console.print(f"{result.events:,} events at {result.rate} a second, {result.seen:,} counted")
+    console.print(f"from the journal to the counters: {ages}: {_verdict(result.passed)}")
+    return result.passed
 
 
-def _target(home: Path, rate: float, *, keep_alive: bool) -> _Target:
-    from app.registry import Registry
-    from app.samples import load_samples
-    from chaos.load import Load
-    from regions.world.control import World
-    from regions.world.errors import WorldError
-
-    try:
-        world = World.connect(home)
-        status = world.status()
-    except WorldError as error:
-        raise OperatorError(f"{error}; 'stepdown up' starts it.") from None
-    region = status.regions[0]
-    load = Load(
-        f"http://127.0.0.1:{status.port(f'{region}/scorer')}",
-        key=os.environ.get("STEPDOWN_API_KEY") or Registry(home).dev_key.read_text().strip(),
-        bodies=[sample.body for sample in load_samples(home)],
-        rate=rate,
-        keep_alive=keep_alive,
-    )
-    return _Target(world, load, region, home / region)
-
-
-def _descent(target: _Target, hold_s: float, *, json: bool) -> bool:
+def _descent(target: Target, hold_s: float, *, json: bool) -> bool:
     from chaos.descent import StepResult, run_descent
 
     screen = Console(stderr=True)
@@ -167,7 +157,7 @@ def _descent(target: _Target, hold_s: float, *, json: bool) -> bool:
     return result.passed
 
 
-def _kills(target: _Target, times: int, *, json: bool) -> bool:
+def _kills(target: Target, times: int, *, json: bool) -> bool:
     from chaos.kills import measure_window, run_kills
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
@@ -204,7 +194,7 @@ def _kills(target: _Target, times: int, *, json: bool) -> bool:
     return result.passed
 
 
-def _outage(target: _Target, hold_s: float, *, json: bool) -> bool:
+def _outage(target: Target, hold_s: float, *, json: bool) -> bool:
     from chaos.outage import run_outage
 
     screen = Console(stderr=True)

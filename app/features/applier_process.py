@@ -16,7 +16,7 @@ from types import FrameType
 
 import redis
 
-from app.features.applier import Applier
+from app.features.applier import Applied, Applier, Rebuild
 from app.features.feed import BATCH_EVENTS_MAX, Feed
 from app.settings import ScorerSettings, Shard, load
 from app.streams.bridged import Bridged
@@ -182,6 +182,7 @@ def shards_of(settings: ScorerSettings, streams: _Streams) -> Shards:
             shard=number,
             shards=len(addresses),
             heartbeats=True,
+            rebuild=_rebuild(settings, number, len(addresses)),
         )
         return made
 
@@ -193,6 +194,24 @@ def shards_of(settings: ScorerSettings, streams: _Streams) -> Shards:
     )
     shards = Shards(shared, [applier(*numbered) for numbered in enumerate(addresses)])
     return shards
+
+
+def _rebuild(settings: ScorerSettings, shard: int, shards: int) -> Rebuild:
+    """Fills a cold shard from history; what that needs is imported only then."""
+
+    def rebuild(client: redis.Redis, applied: Applied) -> Positions:
+        from app.features.backfill import rebuild_from_history  # noqa: PLC0415
+
+        fill = rebuild_from_history(
+            settings.region_folder / "history",
+            settings.feature_set,
+            shard=shard,
+            shards=shards,
+            now_ms=_now_ms,
+        )
+        return fill(client, applied)
+
+    return rebuild
 
 
 def run(

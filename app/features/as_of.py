@@ -208,9 +208,9 @@ FROM (
     WHERE there
 ) AS asking
 INNER JOIN (
-    SELECT tenant, id, toInt64({WHOLE}) AS chunk, bucket, all_from AS since, toUInt64(0) AS position,
-        toUInt64(1) AS place, what, max(at_ms) AS at_ms, sum(n) AS n, sum(amount) AS amount,
-        sum(squares) AS squares{all_bits}
+    SELECT tenant, id, toInt64({WHOLE}) AS chunk, bucket, all_from AS since,
+        toUInt64(0) AS position, toUInt64(1) AS place, what, max(at_ms) AS at_ms,
+        sum(n) AS n, sum(amount) AS amount, sum(squares) AS squares{all_bits}
     FROM (
         SELECT *, intDiv(at_ms, {width_ms}) AS bucket FROM placed
         WHERE all_from < {self._chunks} AND {happened}

@@ -46,8 +46,8 @@ __all__ = ["BACKFILL_KEY", "EVENTS_MAX", "Backfilled", "backfill", "rebuild_from
 BACKFILL_KEY = "!backfill"
 # How long an abandoned backfill can be taken up again.
 KEPT_MS = 7 * DAY_MS
-# Of one step, about: 60 bytes each, some of them three times.
-EVENTS_MAX = 2_000_000
+# Of one step, about; some 150 bytes each. Each further step of an entity reads all of it again.
+EVENTS_MAX = 5_000_000
 EVENTS_AT_ONCE = 50_000
 # Of one transaction, which holds the server up for as long as it takes.
 VALUES_BYTES = 2**20

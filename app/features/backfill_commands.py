@@ -37,10 +37,10 @@ def backfill(
 
     A run that was cut short is taken up where it stopped: give the same command again.
     """
-    import time  # noqa: PLC0415 - a command imports what it runs, so that --help stays quick
+    import time
 
-    from app.features.backfill import backfill as run  # noqa: PLC0415
-    from app.streams.connection import connect  # noqa: PLC0415
+    from app.features.backfill import backfill as run
+    from app.streams.connection import connect
 
     settings = _settings(store=store, home=home, region=region)
     password = settings.datastore_password()
@@ -70,7 +70,7 @@ def backfill(
     typer.echo(f"{values:,} values of {events:,} events, {rate:,.0f} a second")
 
 
-def import_(  # noqa: PLR0917 - a command line's options
+def import_(
     data: Annotated[Path, typer.Argument(help="Simulated history, or with --mapping any data.")],
     tenant: Annotated[str, typer.Option(help="Whose attempts they are.")],
     mapping: Annotated[Path | None, typer.Option(help="Which columns are what (YAML).")] = None,
@@ -79,9 +79,9 @@ def import_(  # noqa: PLR0917 - a command line's options
     json: JsonOption = False,
 ) -> None:
     """Take attempts and fraud labels from before the first decision into history."""
-    from app.history.imported import import_history  # noqa: PLC0415 - see `backfill`
-    from app.models.training.mapped import read_history  # noqa: PLC0415
-    from regions.topology import load_topology  # noqa: PLC0415
+    from app.history.imported import import_history
+    from app.models.training.mapped import read_history
+    from regions.topology import load_topology
 
     settings = _settings(home=home, region=region)
     with Console(stderr=True).status("reading") as status:
@@ -100,7 +100,7 @@ def import_(  # noqa: PLR0917 - a command line's options
 
 def _settings(**given: str | Path | None) -> ScorerSettings:
     """The settings, but for what the command line says otherwise."""
-    from app.settings import load  # noqa: PLC0415 - see `backfill`
+    from app.settings import load
 
     said = {name: value for name, value in given.items() if value is not None}
     return msgspec.structs.replace(load(), **said)

@@ -1,7 +1,5 @@
 """What is built from history every night: `features snapshot`."""
 
-# ruff: noqa: PLC0415 - chDB and all that comes with it are loaded only when they are used
-
 from __future__ import annotations
 
 import time
@@ -17,9 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app.commands import FeatureSetName
 from app.errors import OperatorError
-from app.publish import adopt
+from app.features.names import FeatureSetName
+from app.publish import adopt, prune
 from app.registry import DEMO_TENANT, Registry
 
 if TYPE_CHECKING:
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["snapshot"]
 
 
-def snapshot(  # noqa: PLR0917 - a command line's options
+def snapshot(
     as_of: Annotated[
         datetime | None,
         typer.Option(
@@ -70,6 +68,8 @@ def snapshot(  # noqa: PLR0917 - a command line's options
         )
         for folder in folders:
             adopt(registry.folder / "snapshot", folder / "snapshot")
+        for folder in (registry.folder, *folders):
+            prune(folder / "snapshot")
     _write_lists([registry.hot_merchants, *map(_hot_merchants, folders)], hot)
     version = registry.folder / "snapshot" / "versions" / built.version
     said = {

@@ -12,10 +12,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from app.features.reference import HOT_LABELS, HOT_RATE
 from app.features.snapshot_build import AS_OF, EventsBefore
 from app.features.spec import Entity, FeatureSet
 from app.features.sql import counter_sql, formula_sql, seen_sql
-from app.models.training.inputs import HOT_LABELS, HOT_RATE
 
 __all__ = ["hot_merchants", "hot_merchants_sql", "write_list"]
 

@@ -149,11 +149,11 @@ def _differing(
     name: str, ids: pa.ChunkedArray, served: Values, computed: Values, same: Bools
 ) -> tuple[int, list[Mismatch]]:
     rows = np.flatnonzero(~same)
+    first = rows[:SHOWN_MAX]
+    values = zip(served[first].tolist(), computed[first].tolist(), strict=True)
     return len(rows), [
-        Mismatch(
-            decision_id=ids[row].as_py(), input=name, served=served[row], computed=computed[row]
-        )
-        for row in rows[:SHOWN_MAX].tolist()
+        Mismatch(decision_id=ids[row].as_py(), input=name, served=mine, computed=theirs)
+        for row, (mine, theirs) in zip(first.tolist(), values, strict=True)
     ]
 
 

@@ -21,7 +21,15 @@ from app.features.spec import (
     RequestInput,
 )
 
-__all__ = ["LARGE_RATIO", "MATURITY_MS", "RATIO_INPUT", "RATIO_INPUT_EOD", "REFERENCE"]
+__all__ = [
+    "HOT_LABELS",
+    "HOT_RATE",
+    "LARGE_RATIO",
+    "MATURITY_MS",
+    "RATIO_INPUT",
+    "RATIO_INPUT_EOD",
+    "REFERENCE",
+]
 
 HOUR = Ring(window_ms=HOUR_MS)
 DAY = Ring(window_ms=DAY_MS)
@@ -44,6 +52,10 @@ WHOLE_WEEK = Ring(window_ms=7 * DAY_MS, buckets=7)
 WHOLE_FOUR_WEEKS = Ring(window_ms=28 * DAY_MS, buckets=28)
 WHOLE_MONTH = Ring(window_ms=30 * DAY_MS, buckets=30)
 WHOLE_MATURED_FOUR_WEEKS = Ring(window_ms=28 * DAY_MS, buckets=28, lag_ms=MATURITY_MS)
+
+# A merchant is hot with as many labels in a week, and as many of those that matured.
+HOT_LABELS = 4
+HOT_RATE = 0.05
 
 # An attempt is large when its amount is this many times the card's own mean, as far as known.
 LARGE_RATIO = 2.5

@@ -154,6 +154,7 @@ def publish_snapshot(
     batches: Iterable[Batch],
     as_of_ms: int,
     bounds: Mapping[Entity, Bound] = MappingProxyType({}),
+    left_out: Mapping[Entity, int] = MappingProxyType({}),
     signer: Signer | None = None,
     progress: Progress = lambda _what, _rows: None,
     wall: Callable[[], float] = time.time,
@@ -168,7 +169,8 @@ def publish_snapshot(
         batches: (entity, ids, values of shape (ids, columns of the entity)), in any order; an
             entity has one row.
         as_of_ms: the midnight that the values are of, ms since the epoch.
-        bounds: of the entities that are bounded.
+        bounds: of the entities that are bounded here.
+        left_out: entities that the batches already leave out, by kind of entity.
         signer: signs the version.
         progress: told what is being done ("read", "written") and the rows so far.
         wall: seconds since the epoch, for the facts.
@@ -193,7 +195,10 @@ def publish_snapshot(
         schema=schema,
         columns=_by_name(columns),
         rows={str(entity): rows.count for entity, rows in gathered.items()},
-        left_out={str(entity): rows.left_out for entity, rows in gathered.items()},
+        left_out={
+            str(entity): rows.left_out + left_out.get(entity, 0)
+            for entity, rows in gathered.items()
+        },
     )
     return publish_rows(
         folder,

@@ -163,7 +163,7 @@ def _by_two(width_ms: int) -> Callable[[Int64s, Int64s], Float64s]:
 
     def count(now: Int64s, events: Int64s) -> Float64s:
         seen = events // width_ms >= now[:, None] // width_ms - 1
-        return seen.sum(axis=1).astype(np.float64)
+        return np.asarray(seen.sum(axis=1), dtype=np.float64)
 
     return count
 
@@ -190,7 +190,7 @@ def _exact(
     key = np.sort(entity * stride + (time_ms - origin))
     end = ask_entity * stride + (ask_ms - origin)
     count = np.searchsorted(key, end) - np.searchsorted(key, end - window_ms)
-    return count.astype(np.float64)
+    return np.asarray(count, dtype=np.float64)
 
 
 def _spread(error: Float64s) -> Spread:

@@ -59,7 +59,7 @@ PasswordOption = Annotated[
 
 
 @history.command()
-def sql(  # noqa: PLR0917 - a command line's options
+def sql(
     query: Annotated[
         str | None,
         typer.Argument(help="One SELECT, as ClickHouse has it; without it, what can be asked."),

@@ -34,7 +34,7 @@ from app.history.columns import TABLES, arrow_schema
 from app.history.files import HistoryError, HistoryFiles, Partition
 from app.ids import DECISION_PREFIX
 from app.models.training.counters import EventLog, counter_values
-from app.models.training.history import NEVER_MS, History, Ids, ids_of
+from app.models.training.history import History, Ids, ids_of
 from app.streams.interface import START
 
 __all__ = ["IMPORT_WRITER", "Imported", "import_history"]
@@ -130,7 +130,7 @@ class _Events(Mapping[Partition, pa.Table]):
             entity: pa.array([distinct_bit(name) for name in ids.names], pa.uint64())
             for entity, ids in self._ids.items()
         }
-        known = np.flatnonzero(history.labelled_ms < min(history.end_ms, NEVER_MS))
+        known = np.flatnonzero(history.labelled_ms < history.end_ms)
         # By arrival: each row is an attempt's, the label's seq follows those of all attempts.
         self._labelled = known[np.argsort(history.labelled_ms[known], kind="stable")]
         self._parts = {
@@ -241,7 +241,7 @@ def _decision_ids(region: int, received_ms: Int64s, number: Int64s) -> pa.String
     """Ids as `app.ids` has them, of the import's writer; the same for the same row every time."""
     high = received_ms << 16 | 0x7 << 12
     low = (0b10 << 62 | region << 54 | IMPORT_WRITER << 38) | number.astype(np.uint64)
-    octets = np.stack([high.astype(">u8"), low.astype(">u8")], axis=1).view(np.uint8)
+    octets = np.stack([high.astype(np.uint64), low], axis=1).astype(">u8").view(np.uint8)
     digits = np.stack([octets >> 4, octets & 0xF], axis=-1).reshape(len(number), 32)
     text = np.tile(_ID, (len(number), 1))
     text[:, ord("x") == _ID] = _DIGITS[digits]

@@ -143,7 +143,7 @@ def replay(
 
 
 @audit.command()
-def export(  # noqa: PLR0917 - a command line's options
+def export(
     out: Annotated[Path, typer.Option(help="File to write, JSON lines.")],
     since: Annotated[datetime, typer.Option("--from", formats=TIMES, help="First moment, UTC.")],
     until: Annotated[

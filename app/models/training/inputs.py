@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.features.formulas import Formulas
+from app.features.reference import HOT_LABELS, HOT_RATE
 from app.features.rings import Int64s
 from app.features.spec import DAY_MS, REGIONS_PRESENT, Entity, FeatureSet, InputState
 from app.features.vector import ABSENT
@@ -23,9 +24,6 @@ from app.models.training.counters import EventLog, counter_values, seen_within
 from app.models.training.history import History, Ids, ids_of
 
 __all__ = ["Table", "hot_merchants", "inputs_of", "snapshot_batches"]
-
-HOT_LABELS = 4
-HOT_RATE = 0.05
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]

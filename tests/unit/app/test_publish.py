@@ -11,6 +11,7 @@ from app.publish import (
     Published,
     adopt,
     current,
+    prune,
     publish,
     roll_back,
     verified,
@@ -284,3 +285,13 @@ def test_what_was_published_unsigned_can_be_signed_later(folder, tmp_path):
         verified(folder, version, kind=KIND, trusted=trusted)
     assert put(folder, signer=signer) == version
     verified(folder, version, kind=KIND, trusted=trusted)
+
+
+def test_old_versions_go_and_the_one_in_force_stays(tmp_path):
+    versions = [publish(tmp_path, kind="k", files={"f": bytes([at])}, facts={}) for at in range(6)]
+    roll_back(tmp_path, versions[0])
+    gone = prune(tmp_path, keep=2)
+    assert sorted(gone) == sorted(versions[1:4])
+    kept = {path.name for path in (tmp_path / "versions").iterdir()}
+    assert kept == {versions[0], *versions[4:]}
+    assert current(tmp_path) == versions[0]

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from app.features.directory import MerchantEntry
 from app.features.packed import distinct_bit
-from app.features.snapshot import MerchantEntry
 from app.features.spec import DAY_MS, Entity
 from app.history.columns import TABLES, arrow_schema
 from app.history.files import HistoryError, HistoryFiles

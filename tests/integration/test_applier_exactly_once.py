@@ -1,0 +1,434 @@
+"""The applier killed, its primary lost, its stream repeating itself: every event counts once.
+
+How often is up to the environment: `STEPDOWN_KILLS` and `STEPDOWN_PROMOTIONS`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import pytest
+import redis
+
+from app.features.applier import APPLIED_KEY, Applied, Applier, connect
+from app.features.applier_process import Shards, run
+from app.features.counter_store import shard_of
+from app.features.feed import Feed
+from app.features.packed import distinct_bit, key, layouts_of
+from app.features.reference import REFERENCE
+from app.features.spec import Aggregate, Entity
+from app.record.effect import Effect, encode_effect
+from app.record.frames import Kind
+from app.record.journal import open_journal
+from app.settings import ScorerSettings
+from app.streams.interface import position_of, writer_of
+from app.streams.journal_tail import JournalTail
+from app.streams.valkey import ValkeyPublisher
+
+KILLS = int(os.environ.get("STEPDOWN_KILLS", "4"))
+PROMOTIONS = int(os.environ.get("STEPDOWN_PROMOTIONS", "3"))
+TENANT, WRITERS, CARDS, DEVICES = "acme", 3, 40, 12
+SYNC_S_MAX = DRAIN_S_MAX = 20.0
+
+
+def wall_ms():
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True)
+class Event:
+    """What is journaled, and what the plain model below counts."""
+
+    at_ms: int
+    what: frozenset
+    amount: int
+    ids: dict
+
+
+def an_event(rng):
+    ids = {
+        Entity.CARD: f"card_{rng.randrange(CARDS)}",
+        Entity.CUSTOMER: f"customer_{rng.randrange(CARDS)}",
+        Entity.MERCHANT: "shop",
+        Entity.DEVICE: f"device_{rng.randrange(DEVICES)}",
+        Entity.EMAIL: "email_1",
+        Entity.BIN: "bin_1",
+    }
+    what = rng.choice(
+        [{"attempted"}, {"attempted", "large"}, {"fraud"}, {"fraud_withdrawn"}, {"superseded"}]
+    )
+    return Event(wall_ms(), frozenset(what), rng.randrange(1, 10_000), ids)
+
+
+def append(journal, event):
+    bits = {entity: distinct_bit(id) for entity, id in event.ids.items()}
+    common = {"tenant": TENANT, "amount_ref": event.amount, "entities": event.ids, "bits": bits}
+    if "attempted" in event.what:
+        decision = {"received_ms": event.at_ms, "action": "approve", "large": "large" in event.what}
+        journal.append(Kind.DECISION, msgspec.msgpack.encode(common | decision))
+    else:
+        effect = Effect(
+            of="0/0/1/1", what=min(event.what), at_ms=event.at_ms, received_ms=event.at_ms,
+            decision_id="dec_1", attempt_id="att_1", attempted_ms=event.at_ms, **common,
+        )  # fmt: skip
+        journal.append(Kind.EFFECT, encode_effect(effect))
+
+
+# The model: all that happened is recent, so that every ring still holds it, in whatever bucket.
+
+
+FOLDS = {
+    Aggregate.COUNT: lambda value, _counter, _event: value + 1,
+    Aggregate.SUM: lambda value, _counter, event: value + event.amount,
+    Aggregate.SQUARES: lambda value, _counter, event: value + event.amount**2,
+    Aggregate.DISTINCT: lambda value, of, event: value | distinct_bit(event.ids[of.of]),
+    Aggregate.LAST: lambda value, _counter, event: max(value, event.at_ms),
+}
+
+
+def names(kinds):
+    return {kind.name.lower() for kind in kinds}
+
+
+def modelled(events):
+    """By key and counter: what was counted and withdrawn, the bitmap, or the newest time."""
+    found = defaultdict(lambda: defaultdict(int))
+    for event in events:
+        for counter in REFERENCE.counters:
+            if (id := event.ids.get(counter.entity)) is None:
+                continue
+            cells = found[key(TENANT, counter.entity, id)]
+            if event.what & names(counter.counts):
+                fold = FOLDS[counter.aggregate]
+                cells[counter.name] = fold(cells[counter.name], counter, event)
+            if event.what & names(counter.minus):
+                cells[counter.name, -1] += 1
+    return {name: dict(cells) for name, cells in found.items() if cells}
+
+
+def stored(clients):
+    """The same, as the shards have it; what was never counted left out."""
+    found = {}
+    for client in clients:
+        for name in client.scan_iter(match=f"{TENANT}:*", count=1_000):
+            entity = Entity(name.decode().split(":")[1])
+            layout = layouts_of(REFERENCE)[entity].layout
+            records = layout.decode([client.get(name)])
+            cells = {}
+            for counter in layout.additive:
+                cells[counter.name] = int(layout.cells(records, counter.name).sum())
+                if counter.minus:
+                    cells[counter.name, -1] = int(layout.cells(records, counter.name, -1).sum())
+            for counter in layout.distinct:
+                cells[counter.name] = int(
+                    np.bitwise_or.reduce(layout.cells(records, counter.name)[0])
+                )
+            for at, counter in enumerate(layout.last):
+                cells[counter.name] = int(records["last"][0, at])
+            found[name.decode()] = {of: value for of, value in cells.items() if value}
+    return found
+
+
+class Unruly:
+    """A stream that repeats itself and mixes the writers, but keeps the order of each."""
+
+    def __init__(self, inner, *, seed, from_the_start=False):
+        self.inner, self.rng, self.from_the_start = inner, random.Random(seed), from_the_start
+        self.given = []
+
+    def rewind(self, positions):
+        self.given = []
+        self.inner.rewind({} if self.from_the_start else positions)
+
+    def read(self, limit):
+        again = []
+        if self.given and self.rng.random() < 0.5:
+            start = self.rng.randrange(len(self.given))
+            again = self.given[start : start + limit // 2]
+        fresh = self.inner.read(limit - len(again))
+        self.given = (self.given + fresh)[-2_000:]
+        return again + self.mixed(fresh)
+
+    def mixed(self, records):
+        of_writer = defaultdict(list)
+        for record in records:
+            of_writer[writer_of(record.id)].append(record)
+        queues = [iter(mine) for mine in of_writer.values()]
+        turns = [
+            queue for queue, mine in zip(queues, of_writer.values(), strict=True) for _ in mine
+        ]
+        self.rng.shuffle(turns)
+        return [next(queue) for queue in turns]
+
+
+class Traffic:
+    """Journals of several writers, published on the region's stream by a thread of its own."""
+
+    def __init__(self, folder, stream, region="us-east-1"):
+        self.folder, self.events, self.stopping = folder, [], False
+        self.journals = [open_journal(folder, region=0, fsync_ms=0) for _ in range(WRITERS)]
+        self.publisher = None
+        if stream is not None:
+            self.publisher = ValkeyPublisher(
+                connect(stream.shard, None), stream=region, published={}
+            )
+        self.tail = JournalTail(folder)
+        self.rng = random.Random(4)
+        self.thread = threading.Thread(target=self.go_on)
+
+    def append(self, count):
+        for _ in range(count):
+            self.events.append(an_event(self.rng))
+            append(self.rng.choice(self.journals), self.events[-1])
+        if self.publisher is not None:
+            while records := self.tail.read(1_000):
+                self.publisher.publish(records)
+
+    def go_on(self):
+        while not self.stopping:
+            self.append(40)
+            time.sleep(0.01)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_error):
+        self.stopping = True
+        self.thread.join()
+
+    def ends(self):
+        """The last position of each writer."""
+        tail, ends = JournalTail(self.folder), {}
+        while records := tail.read(1_000):
+            ends |= {writer_of(record.id): position_of(record.id) for record in records}
+        return ends
+
+    def close(self):
+        for journal in self.journals:
+            journal.close()
+
+
+@pytest.fixture
+def traffic_on(tmp_path):
+    """Makes the traffic of a region, published on a stream or not."""
+    made = []
+
+    def make(stream=None):
+        made.append(Traffic(tmp_path / "home" / "us-east-1" / "journal", stream))
+        return made[-1]
+
+    yield make
+    for traffic in made:
+        traffic.close()
+
+
+def applied_of(client):
+    raw = client.get(APPLIED_KEY)
+    return None if raw is None else msgspec.msgpack.decode(raw, type=Applied)
+
+
+def wait_until(condition, *, within_s):
+    give_up_s = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < give_up_s
+        time.sleep(0.02)
+
+
+# Killed.
+
+
+def test_an_applier_killed_again_and_again_counts_every_event_once(tmp_path, valkeys, traffic_on):
+    stream, *stores = [valkeys() for _ in range(3)]
+    traffic, rng = traffic_on(stream), random.Random(7)
+    settings = ScorerSettings(
+        home=tmp_path / "home",
+        store="|".join(f"127.0.0.1:{store.port}" for store in stores),
+        stream=f"127.0.0.1:{stream.port}",
+        linger_ms=2,
+    )
+    clients = [store.client for store in stores]
+
+    def start(number):
+        process = multiprocessing.get_context("fork").Process(
+            target=run,
+            args=(settings,),
+            kwargs={
+                "around": lambda inner: Unruly(
+                    inner, seed=number, from_the_start=number == KILLS // 2
+                )
+            },
+        )
+        process.start()
+        return process
+
+    seen = []
+    with traffic:
+        for number in range(KILLS):
+            process = start(number)
+            time.sleep(rng.uniform(0.05, 0.5))
+            process.kill()
+            process.join()
+            seen.append(applied_of(clients[0]))
+    process = start(KILLS)
+    ends = traffic.ends()
+    wait_until(
+        lambda: all(ends.items() <= applied_of(c).positions.items() for c in clients),
+        within_s=DRAIN_S_MAX,
+    )
+    process.terminate()
+    process.join()
+    assert process.exitcode == 0
+    assert stored(clients) == modelled(traffic.events)
+    generations = {
+        applied.generation for applied in seen if applied is not None and applied.positions
+    }
+    assert len(generations) == 1  # it went on from the positions, it did not begin anew
+
+
+# Failed over.
+
+
+def replicate(primary, replica):
+    replica.client.config_set("repl-diskless-sync-delay", 0)
+    primary.client.config_set("repl-diskless-sync-delay", 0)
+    replica.client.replicaof("127.0.0.1", primary.port)
+
+    def synced():
+        told = replica.client.info("replication")
+        return told["master_link_status"] == "up" and (
+            told["slave_repl_offset"] >= primary.client.info("replication")["master_repl_offset"]
+        )
+
+    wait_until(synced, within_s=SYNC_S_MAX)
+
+
+def shards_on(folder, *addresses):
+    """The applier of stores whose addresses are asked for at each connect."""
+    count = len(addresses)
+
+    def applier(number, address):
+        return Applier(
+            lambda: connect(address().shard, None),
+            JournalTail(folder),
+            features=REFERENCE,
+            now_ms=wall_ms,
+            shard=number,
+            shards=count,
+        )
+
+    feed = Feed(JournalTail(folder), features=REFERENCE, shards=count, now_ms=wall_ms)
+    return Shards(feed, [applier(*numbered) for numbered in enumerate(addresses)])
+
+
+def apply_all(shards, traffic, *stores):
+    ends = traffic.ends()
+
+    def done():
+        shards.step()
+        markers = [applied_of(store.client) for store in stores]
+        return all(m is not None and ends.items() <= m.positions.items() for m in markers)
+
+    wait_until(done, within_s=DRAIN_S_MAX)
+
+
+def test_a_promoted_replica_that_lacks_the_last_writes_is_brought_up_to_date(valkeys, traffic_on):
+    primary, replica = valkeys(), valkeys()
+    traffic, rng = traffic_on(), random.Random(3)
+    shards = shards_on(traffic.folder, lambda: primary)
+    traffic.append(300)
+    apply_all(shards, traffic, primary)
+    generation = applied_of(primary.client).generation
+    lost = 0
+    for _ in range(PROMOTIONS):
+        replicate(primary, replica)
+        traffic.append(rng.randrange(1, 200))
+        apply_all(shards, traffic, primary)
+        replica.client.replicaof("NO", "ONE")  # from here on it is behind
+        traffic.append(rng.randrange(1, 800))
+        apply_all(shards, traffic, primary)
+        lost += applied_of(primary.client) != applied_of(replica.client)
+        primary.kill()
+        primary, replica = replica, primary
+        apply_all(shards, traffic, primary)
+        assert stored([primary.client]) == modelled(traffic.events)
+        replica.start()
+    assert lost == PROMOTIONS
+    assert applied_of(primary.client).generation == generation
+
+
+def test_a_demoted_primary_is_left_for_the_new_one(valkeys, traffic_on):
+    primary, replica = valkeys(), valkeys()
+    traffic = traffic_on()
+    at = {"primary": primary}
+    applier = Applier(
+        lambda: connect(at["primary"].shard, None),
+        JournalTail(traffic.folder),
+        features=REFERENCE,
+        now_ms=wall_ms,
+    )
+    traffic.append(300)
+    applier.connect()
+    applier.step()
+    replicate(primary, replica)
+    replica.client.replicaof("NO", "ONE")
+    replicate(replica, primary)
+    traffic.append(100)
+    with pytest.raises(redis.exceptions.ReadOnlyError):
+        applier.step()
+    at["primary"] = replica
+    applier.connect()
+    assert applier.step() == 100
+    assert stored([replica.client]) == modelled(traffic.events)
+
+
+# Shards of one process.
+
+
+def test_a_shard_that_is_away_does_not_hold_up_the_others_and_catches_up(valkeys, traffic_on):
+    here, away = valkeys(), valkeys()
+    traffic = traffic_on()
+    shards = shards_on(traffic.folder, lambda: here, lambda: away)
+    traffic.append(700)
+    apply_all(shards, traffic, here, away)
+    away.kill()
+    traffic.append(700)
+    apply_all(shards, traffic, here)
+    away.start()
+    traffic.append(700)
+    apply_all(shards, traffic, here, away)
+    assert stored([here.client, away.client]) == modelled(traffic.events)
+    for number, store in enumerate((here, away)):
+        names = [name.decode() for name in store.client.scan_iter(match=f"{TENANT}:*")]
+        assert {shard_of(name, 2) for name in names} == {number}
+
+
+def test_shards_in_step_share_what_is_read(valkeys, traffic_on):
+    one, other = valkeys(), valkeys()
+    traffic = traffic_on()
+    traffic.journals[0].append(Kind.DECISION, b"\xc1 is no MessagePack")
+    traffic.append(100)
+    shards = shards_on(traffic.folder, lambda: one, lambda: other)
+    apply_all(shards, traffic, one, other)
+    assert shards.counted()["events_unreadable"] == 1
+
+
+def test_a_primary_that_comes_back_empty_is_built_up_again(valkeys, traffic_on):
+    primary = valkeys()
+    traffic = traffic_on()
+    shards = shards_on(traffic.folder, lambda: primary)
+    traffic.append(1_300)
+    apply_all(shards, traffic, primary)
+    generation = applied_of(primary.client).generation
+    primary.client.flushall()
+    apply_all(shards, traffic, primary)
+    assert stored([primary.client]) == modelled(traffic.events)
+    assert applied_of(primary.client).generation != generation
