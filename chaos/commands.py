@@ -27,19 +27,21 @@ app.add_typer(drill, name="drill")
 app.add_typer(bench, name="bench")
 
 
+_DRILLS = {
+    "descent": "take everything away, one after the other: down the ladder and back",
+    "kills": "kill workers under load: is any answered decision missing from the journal?",
+    "outage": "stream and object storage away: does the backlog drain, once each?",
+    "emptied": "the datastore comes back empty: is it built anew, once each?",
+    "freshness": "how long from the journal to the counters?",
+}
+
+
 @drill.command("list")
 def list_drills() -> None:
     """Show the drills."""
-    from chaos import descent, freshness, kills, outage
-
     table = Table(show_header=False, box=None)
-    for name, module in (
-        ("descent", descent),
-        ("kills", kills),
-        ("outage", outage),
-        ("freshness", freshness),
-    ):
-        table.add_row(f"[bold]{name}", (module.__doc__ or "").split("\n\n")[0].replace("\n", " "))
+    for name, what in _DRILLS.items():
+        table.add_row(f"[bold]{name}", what)
     Console().print(table)
 
 
@@ -52,7 +54,7 @@ def run(
         typer.Option(
             min=0.5,
             max=600,
-            help="Seconds at each step of the descent (3), of the outage (60), of freshness (30).",
+            help="Seconds of each step of the descent (3), of an outage (60), of freshness (30).",
         ),
     ] = None,
     times: Annotated[int, typer.Option(min=1, max=1_000, help="Workers to kill.")] = 50,
@@ -64,7 +66,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a drill against the service that 'stepdown up' started. Exit code 1 if it fails."""
-    if name not in {"descent", "kills", "outage", "freshness"}:
+    if name not in _DRILLS:
         raise OperatorError(f"there is no drill {name!r}; see 'stepdown drill list'.")
     from chaos.target import target_of
 
@@ -77,7 +79,7 @@ def run(
         case "freshness":
             passed = _freshness(target, rate, hold or 30.0, json=json)
         case _:
-            passed = _outage(target, hold or 60.0, json=json)
+            passed = _outage(target, name, hold or 60.0, json=json)
     if not passed:
         raise typer.Exit(1)
 
@@ -194,16 +196,15 @@ def _kills(target: Target, times: int, *, json: bool) -> bool:
     return result.passed
 
 
-def _outage(target: Target, hold_s: float, *, json: bool) -> bool:
-    from chaos.outage import run_outage
+def _outage(target: Target, name: str, hold_s: float, *, json: bool) -> bool:
+    from chaos.outage import emptied, outage, run_outage
 
     screen = Console(stderr=True)
     result = asyncio.run(
         run_outage(
-            target.world,
             target.load,
+            (emptied if name == "emptied" else outage)(target.world, target.region, target.folder),
             folder=target.folder,
-            region=target.region,
             store=target.store(),
             hold_s=hold_s,
             on_phase=lambda what: screen.print(f"  {what}"),

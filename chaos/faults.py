@@ -6,13 +6,14 @@ Files are taken away and put back by renames, so that a watcher sees either stat
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from regions.world.control import World
 
-__all__ = ["file_broken", "file_gone", "folder_unusable", "process_down"]
+__all__ = ["file_broken", "file_gone", "folder_unusable", "process_down", "store_emptied"]
 
 READY_TIMEOUT_S = 15.0
 
@@ -22,6 +23,24 @@ def process_down(world: World, name: str) -> Iterator[None]:
     """A process is killed (SIGKILL) and kept down."""
     world.hold(name)
     try:
+        yield
+    finally:
+        world.release(name)
+        world.wait_ready(name, timeout_s=READY_TIMEOUT_S)
+
+
+@contextmanager
+def store_emptied(world: World, name: str, folder: Path) -> Iterator[None]:
+    """A datastore is killed and kept down, and comes back without anything it held.
+
+    Args:
+        world: that runs it.
+        name: of the process.
+        folder: of the server's data.
+    """
+    world.hold(name)
+    try:
+        shutil.rmtree(folder / "appendonlydir")
         yield
     finally:
         world.release(name)

@@ -1,7 +1,11 @@
-"""Outage: the stream is killed and the object storage is gone, for a minute, under load.
+"""Outages under load, after which every decision must have been counted once.
 
-Answers must go on; the backlog stays in the journals and drains once both are back; and every
-decision is counted once, which is checked card by card against the journal.
+    outage    the stream is killed and the object storage is gone: the backlog stays in the
+              journals and drains once both are back
+    emptied   the datastore is killed and comes back without anything it held: it is cold, not
+              empty, and built anew from history and journals under a new generation
+
+Answers must go on all the while; counters are checked card by card against the journal.
 """
 
 from __future__ import annotations
@@ -9,8 +13,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,14 +26,15 @@ from app.features.packed import key, layouts_of
 from app.features.reference import REFERENCE
 from app.features.spec import Entity
 from app.streams.journal_tail import JournalTail
-from chaos.faults import folder_unusable, process_down
+from chaos.faults import folder_unusable, process_down, store_emptied
 from chaos.load import Load
 from regions.world.control import World
 
-__all__ = ["Outage", "run_outage"]
+__all__ = ["Outage", "emptied", "outage", "run_outage"]
 
 DRAIN_S = 60.0
 BEFORE_S = 3.0
+AFTER_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,38 +65,48 @@ class Outage:
         return self.failed == 0 and self.lost == 0 and self.twice == 0 and self.decisions > 0
 
 
+@contextmanager
+def outage(world: World, region: str, folder: Path) -> Iterator[None]:
+    """The region's stream and object storage are away."""
+    storage = folder / "object-storage"
+    storage.mkdir(exist_ok=True)
+    with process_down(world, f"{region}/stream"), folder_unusable(storage):
+        yield
+
+
+def emptied(world: World, region: str, folder: Path) -> AbstractContextManager[None]:
+    """The region's datastore is away, and has lost everything when it is back."""
+    return store_emptied(world, f"{region}/datastore", folder / "datastore")
+
+
 async def run_outage(
-    world: World,
     load: Load,
+    fault: AbstractContextManager[None],
     *,
     folder: Path,
-    region: str,
     store: redis.Redis,
     hold_s: float,
     on_phase: Callable[[str], None] = lambda _: None,
 ) -> Outage:
-    """Run the outage under load; whatever happens, everything is given back.
+    """Run an outage under load; whatever happens, everything is given back.
 
     Args:
-        world: that runs the stream.
         load: that runs all the while.
+        fault: what is away.
         folder: of the region.
-        region: its name.
         store: the region's datastore, one shard.
-        hold_s: how long stream and object storage are away.
+        hold_s: how long it is away.
         on_phase: told what begins.
     """
-    storage = folder / "object-storage"
-    storage.mkdir(exist_ok=True)
     async with load.running():
         await asyncio.sleep(BEFORE_S)
+        on_phase("away")
         with ExitStack() as away:
-            on_phase("stream and object storage are gone")
-            await asyncio.to_thread(away.enter_context, process_down(world, f"{region}/stream"))
-            away.enter_context(folder_unusable(storage))
+            await asyncio.to_thread(away.enter_context, fault)
             await asyncio.sleep(hold_s)
-            on_phase("both are back")
+            on_phase("back")
             await asyncio.to_thread(away.close)
+        await asyncio.sleep(AFTER_S)
     back_s = time.monotonic()
     journaled = _journaled(folder / "journal")
     drained_s = None

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from app.features.as_of import AsOf
 from app.features.spec import FeatureSet
-from app.history.files import Checkpoint, HistoryError
+from app.history.files import CHECKPOINT, Checkpoint, HistoryError
 from app.history.query import History, history_folders
 from app.streams.interface import Position
 
@@ -25,7 +25,6 @@ __all__ = ["Mismatch", "Parity", "same_numbers", "served_parity"]
 # Counters of several regions are added up in another order than SQL does.
 RELATIVE_ERROR_MAX = 1e-9
 SHOWN_MAX = 20
-CHECKPOINT = "checkpoint.json"
 
 Bools = npt.NDArray[np.bool_]
 Float32s = npt.NDArray[np.float32]

@@ -29,7 +29,7 @@ __all__ = ["TIMEOUT_MS", "RehearsalRegion"]
 
 SCORERS = 3  # each with a journal of its own; the joiner's comes on top
 # An applier takes a turn after so many of the batches, and then up to so many events.
-TURN_SHARE = 0.4
+TURN_SHARE = 0.6
 TURN_EVENTS_MAX = 384
 TIMEOUT_MS = 10_000
 

@@ -111,7 +111,7 @@ def formula_sql(feature: Feature, *, column: Mapping[str, str], amount: str, now
             mean = f"({of[0]} / {of[1]})"
             variance = f"greatest({of[2]} / {of[1]} - {mean} * {mean}, 0.)"
             spread = f"greatest(sqrt({variance}), {mean} / 20)"
-            known = f"{of[1]} >= {DEVIATION_COUNT_MIN} AND {of[0]} > 0"
+            known = f"{of[1]} >= {DEVIATION_COUNT_MIN} AND {spread} > 0"
             return f"if({known}, ({amount} - {mean}) / {spread}, nan)"
         case Formula.RATE:
             prior = PRIOR_RATE * PRIOR_ATTEMPTS

@@ -15,6 +15,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from app.errors import OperatorError
+from app.features.backfill_commands import import_
 
 if TYPE_CHECKING:
     from app.history.clickhouse import ClickHouse
@@ -37,6 +38,7 @@ history = typer.Typer(
     help="Ask history in SQL: decisions, outcomes, labels and effects.",
 )
 app.add_typer(history, name="history")
+history.command("import")(import_)
 
 HomeOption = Annotated[
     Path, typer.Option(envvar="STEPDOWN_HOME", help="Folder of all state and logs.")

@@ -1,17 +1,17 @@
-"""Stream and object storage away: answers go on, and every decision is counted once."""
+"""Whatever is away, answers go on, and every decision is counted once."""
 
 import asyncio
 
+import pytest
 import redis
 
 from app.samples import load_samples
 from chaos.load import Load
-from chaos.outage import run_outage
+from chaos.outage import emptied, outage, run_outage
 
 
-def test_with_stream_and_object_storage_away_every_attempt_is_answered_and_counted_once(
-    drilled,
-):
+@pytest.mark.parametrize("fault", [outage, emptied])
+def test_every_attempt_is_answered_and_counted_once(drilled, fault):
     load = Load(
         drilled.api,
         key=drilled.key,
@@ -25,18 +25,17 @@ def test_with_stream_and_object_storage_away_every_attempt_is_answered_and_count
         password=(drilled.home / "secrets" / "datastore").read_text().strip(),
         protocol=2,
     )
-    outage = asyncio.run(
+    found = asyncio.run(
         run_outage(
-            drilled.world,
             load,
+            fault(drilled.world, region, drilled.home / region),
             folder=drilled.home / region,
-            region=region,
             store=store,
-            hold_s=4.0,
+            hold_s=3.0,
         )
     )
     store.close()
-    assert outage.passed, outage
-    assert outage.drained_s is not None
-    assert outage.decisions > 150
+    assert found.passed, found
+    assert found.drained_s is not None
+    assert found.decisions > 150
     assert (drilled.home / region / "object-storage").is_dir()
