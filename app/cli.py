@@ -30,7 +30,7 @@ def build() -> typer.Typer:
     return root
 
 
-_ORDER = ["regions", "app", "record", "history", "chaos"]
+_ORDER = ["regions", "app", "features", "record", "history", "chaos"]
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import redis
 
+from app.datastore_binary import datastore_binary
 from app.features.applier import Applier
 from app.features.applier_process import Shards
 from app.features.feed import BATCH_EVENTS_MAX, Feed
@@ -29,7 +30,6 @@ from app.record.frames import Kind, Record
 from app.settings import Shard
 from app.streams.connection import connect
 from app.streams.interface import Positions
-from regions.world.embedded import datastore_binary
 
 __all__ = ["WriteSide", "measure_write_side"]
 

@@ -26,10 +26,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from app.datastore_binary import datastore_binary
 from app.fresh_id import fresh_id
 from app.settings import Shard
 from regions.world.control import World
-from regions.world.embedded import datastore_binary
 
 REGION = "us-east-1"
 START_S_MAX = 10.0

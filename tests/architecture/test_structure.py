@@ -82,6 +82,7 @@ def test_every_package_brings_its_commands():
     assert {entry.name for entry in entry_points(group="stepdown.commands")} == {
         "app",
         "record",
+        "features",
         "history",
         "regions",
         "chaos",

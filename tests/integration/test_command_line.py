@@ -155,7 +155,21 @@ def test_evaluate_tells_the_metrics_of_every_rung(trained, stepdown):
 
 @pytest.mark.parametrize(
     "command",
-    ["up", "down", "status", "decide", "simulate", "train", "evaluate", "keys", "audit", "drill"],
+    [
+        "up",
+        "down",
+        "status",
+        "decide",
+        "simulate",
+        "train",
+        "evaluate",
+        "keys",
+        "audit",
+        "drill",
+        "bench",
+        "features",
+        "history",
+    ],
 )
 def test_every_command_has_help(command):
     said = CliRunner().invoke(build(), [command, "--help"])

@@ -96,8 +96,10 @@ def test_the_names_of_feature_sets_are_those_of_the_release():
 
 
 def test_the_committed_reference_page_is_that_of_the_code():
-    page = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
-    assert page == reference_page(REFERENCE), "run: stepdown features docs --out docs/features.md"
+    page = (ROOT / "app" / "features" / "README.md").read_text(encoding="utf-8")
+    assert page == reference_page(REFERENCE), (
+        "run: stepdown features docs --out app/features/README.md"
+    )
 
 
 @pytest.mark.parametrize("features", FEATURE_SETS.values(), ids=list(FEATURE_SETS))

@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from app.datastore_binary import datastore_binary
 from regions.topology import TopologyError, load_topology
-from regions.world.embedded import datastore_binary, embedded_plan
+from regions.world.embedded import embedded_plan
 from regions.world.plan import AnswersHttp, AnswersPing, Plan
 from regions.world.settings import WorldSettings
 
