@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from app.errors import OperatorError
 from app.features.backfill_commands import backfill
 from app.features.build_commands import snapshot
+from app.features.merchant_commands import merchants
 from app.features.names import FeatureSetName
 from app.features.screens import print_explained, print_parity, print_windows
 
@@ -32,6 +33,7 @@ features = typer.Typer(
 app.add_typer(features, name="features")
 features.command("snapshot")(snapshot)
 features.command("backfill")(backfill)
+features.command("merchants")(merchants)
 
 
 HomeOption = Annotated[
