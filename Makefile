@@ -37,7 +37,7 @@ check: setup  ## lint, types, import directions, unit tests (under 2 minutes)
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/pytest -q tests/unit tests/property tests/architecture
 
-test: check  ## everything that CI runs (under 6 minutes)
+test: check  ## everything that CI runs (about 10 minutes)
 	@$(BIN)/pytest -q tests/integration tests/contract tests/drills
 
 lock: setup  ## resolve the two lock files again from pyproject.toml

@@ -30,7 +30,7 @@ def test_the_curl_example_gives_the_answer_printed_there(service):
     assert list(got) == list(printed)
     for name in set(printed) - VOLATILE:
         assert got[name] == printed[name], name
-    assert got["score"] == pytest.approx(printed["score"], abs=0.01)
+    assert got["score"] == pytest.approx(printed["score"], abs=0.05)
     assert got["model"]["provenance"] == "simulated"
 
 
