@@ -101,11 +101,12 @@ def fit_model(
     label = fraud[kept]
     weight = np.where(label, 1.0, 1.0 / share)
     columns = columns_of(table, rows[kept], inputs)
+    held = columns[0]  # a number that is always the same stays so where it is masked
     if len(inputs.numbers) == len(table.features.numbers):
         copied = np.flatnonzero(rng.random(len(label)) < settings.masked_share)
         columns = _with_masked_copies(table.features, columns, copied, rng)
         label, weight = (np.concatenate([of, of[copied]]) for of in (label, weight))
-    unused = _unused(*columns)
+    unused = _unused(held, columns[1])
     model = CatBoost(_parameters(settings, unused))
     model.fit(
         Pool(
