@@ -21,6 +21,7 @@ from rich.table import Table
 from app.errors import OperatorError
 from app.features.names import FeatureSetName
 from app.fresh_id import fresh_id
+from app.models.training.names import Protocol
 
 __all__ = ["app"]
 
@@ -157,47 +158,126 @@ def train(
     for folder in folders:
         for kind in KINDS:
             adopt(registry.folder / kind, folder / kind)
-    _print_metrics(
-        {
-            "version": artifact.version,
-            "provenance": artifact.facts.provenance,
-            "published": [str(folder) for folder in folders],
-            "rungs": metrics,
-        },
-        json=json,
-    )
+    version = registry.folder / "model" / "versions" / artifact.version
+    said = {
+        "version": artifact.version,
+        "provenance": artifact.facts.provenance,
+        "published": [str(folder) for folder in folders],
+        "report": str(version / "report.html"),
+        "model_card": str(version / "model-card.md"),
+        "rungs": metrics,
+    }
+    if json:
+        _print_json(said)
+        return
+    from app.models.training.tables import print_evaluation
+
+    print_evaluation(said)
+    typer.echo(f"report: {said['report']}")
 
 
 @app.command()
 def evaluate(
     data: DataOption = None,
     mapping: MappingOption = None,
+    protocol: Annotated[
+        Protocol | None,
+        typer.Option(
+            help="Train and test fold after fold: by the book's dates, or on the last weeks. "
+            "Without it the published model is measured on the last week."
+        ),
+    ] = None,
+    folds: Annotated[int, typer.Option(min=1, help="Folds, a week apart.")] = 4,
+    train_days: Annotated[int, typer.Option(min=4, help="Training days of a fold.")] = 7,
+    delay_days: Annotated[int, typer.Option(min=0, help="Days from training to test.")] = 7,
+    seeds: Annotated[str, typer.Option(help="Seeds of boosting, averaged over.")] = "1,2,3",
     home: HomeOption = Path(".stepdown"),
     json: JsonOption = False,
 ) -> None:
-    """Measure every rung on the last week of a history."""
+    """Measure every rung: on the last week, or by a protocol of folds."""
     from app.registry import Registry
 
-    registry = Registry(home)
-    where = _history(data or registry.data, mapping)
+    where = _history(data or Registry(home).data, mapping)
+    if protocol is None:
+        said = _last_week(where, mapping, home, json=json)
+    else:
+        said = _folds(
+            (where, mapping),
+            _numbers(seeds),
+            json=json,
+            protocol=protocol,
+            folds=folds,
+            train_days=train_days,
+            delay_days=delay_days,
+        )
+    if json:
+        _print_json(said)
+        return
+    from app.models.training.tables import print_evaluation
+
+    print_evaluation(said)
+
+
+def _last_week(where: Path, mapping: Path | None, home: Path, *, json: bool) -> dict[str, Any]:
     from app.features.sets import feature_set
     from app.models.artifact import load_artifact
     from app.models.training.evaluate import evaluate as measure
     from app.models.training.inputs import inputs_of
     from app.models.training.mapped import read_history
     from app.publish import current
+    from app.registry import Registry
 
-    folder = registry.folder / "model"
+    folder = Registry(home).folder / "model"
     artifact = load_artifact(folder, current(folder))
     with _progress(json=json) as report:
         history = read_history(where, mapping)
         features = feature_set(artifact.facts.features)
         table = inputs_of(history, features, lambda done, what: report(0.3 * done, what))
-        metrics = measure(
+        measured = measure(
             history, table, artifact, lambda done, what: report(0.3 + 0.7 * done, what)
         )
     said = {"version": artifact.version, "provenance": artifact.facts.provenance}
-    _print_metrics({**said, "rungs": metrics}, json=json)
+    return {**said, "rungs": measured.rungs}
+
+
+def _folds(
+    source: tuple[Path, Path | None],
+    seeds: list[int],
+    *,
+    json: bool,
+    protocol: Protocol,
+    folds: int,
+    train_days: int,
+    delay_days: int,
+) -> dict[str, Any]:
+    from app.features.reference import REFERENCE
+    from app.models.training.folds import FoldPlan
+    from app.models.training.mapped import read_history
+    from app.models.training.prequential import measure_folds
+
+    plan = FoldPlan(protocol=protocol, folds=folds, train_days=train_days, delay_days=delay_days)
+    started_s = time.monotonic()
+    with _progress(json=json) as report:
+        report(0.0, "reading the history")
+        history = read_history(*source)
+        said = measure_folds(history, REFERENCE, plan, seeds=seeds, report=report)
+    return {
+        "provenance": history.provenance,
+        **said,
+        "took_s": round(time.monotonic() - started_s, 1),
+    }
+
+
+def _numbers(text: str) -> list[int]:
+    """Numbers with commas between.
+
+    Raises:
+        OperatorError: it is something else.
+    """
+    try:
+        return [int(one) for one in text.split(",")]
+    except ValueError:
+        raise OperatorError(f"seeds are whole numbers, such as 1,2,3, not {text!r}.") from None
 
 
 @keys.command("add")
@@ -319,18 +399,6 @@ def _progress(*, json: bool) -> Iterator[Callable[[float, str], None]]:
             progress.update(task, completed=done, description=what)
 
         yield report
-
-
-def _print_metrics(said: Mapping[str, Any], *, json: bool) -> None:
-    if json:
-        _print_json(said)
-        return
-    console = Console()
-    console.print(f"model {said['version']}, provenance: {said['provenance']}; last week:")
-    table = Table("rung", "AP", "AUC", "CP@100", "recall at precision 20 %")
-    for rung, metrics in said["rungs"].items():
-        table.add_row(rung, *(f"{value:.3f}" for value in metrics.values()))
-    console.print(table)
 
 
 def _print_said(said: Mapping[str, Any], *, json: bool) -> None:

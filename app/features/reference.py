@@ -48,14 +48,17 @@ MATURED_FOUR_WEEKS = Ring(window_ms=28 * DAY_MS, lag_ms=MATURITY_MS)
 
 # Asked at a midnight, a ring of day buckets is the exact window of whole days before it.
 WHOLE_DAY = Ring(window_ms=DAY_MS, buckets=1)
+WHOLE_THREE_DAYS = Ring(window_ms=3 * DAY_MS, buckets=3)
 WHOLE_WEEK = Ring(window_ms=7 * DAY_MS, buckets=7)
+WHOLE_FORTNIGHT = Ring(window_ms=14 * DAY_MS, buckets=14)
 WHOLE_FOUR_WEEKS = Ring(window_ms=28 * DAY_MS, buckets=28)
 WHOLE_MONTH = Ring(window_ms=30 * DAY_MS, buckets=30)
 WHOLE_MATURED_FOUR_WEEKS = Ring(window_ms=28 * DAY_MS, buckets=28, lag_ms=MATURITY_MS)
 
-# A merchant is hot with as many labels in a week, and as many of those that matured.
-HOT_LABELS = 4
-HOT_RATE = 0.05
+# A merchant is hot with as many labels in a week, and as many of those that matured: six times the
+# usual rate, after shrinking. A small merchant has a payment a day, so more labels come too late.
+HOT_LABELS = 3
+HOT_RATE = 0.025
 
 # An attempt is large when its amount is this many times the card's own mean, as far as known.
 LARGE_RATIO = 2.5
@@ -286,6 +289,18 @@ BATCH_COUNTERS: tuple[Counter, ...] = (
     Counter(
         name="card_squares_30d", entity=Entity.CARD, ring=WHOLE_MONTH, aggregate=Aggregate.SQUARES
     ),
+    Counter(
+        name="card_large_3d",
+        entity=Entity.CARD,
+        ring=WHOLE_THREE_DAYS,
+        counts=Counted.LARGE,
+    ),
+    Counter(
+        name="card_large_14d",
+        entity=Entity.CARD,
+        ring=WHOLE_FORTNIGHT,
+        counts=Counted.LARGE,
+    ),
     _merchant_fraud("1d", WHOLE_DAY),
     _merchant_fraud("7d", WHOLE_WEEK),
     _merchant_fraud("28d", WHOLE_FOUR_WEEKS),
@@ -323,6 +338,18 @@ BATCH_FEATURES: tuple[Feature, ...] = (
         code="CARD_SPENDING",
     ),
     Feature(
+        name="card_large_3d_eod",
+        of=("card_large_3d",),
+        description="attempts over 2.5 times the card's own mean in 3 days before last midnight",
+        code="CARD_SPENDING",
+    ),
+    Feature(
+        name="card_large_14d_eod",
+        of=("card_large_14d",),
+        description="the same in the 14 days before last midnight",
+        code="CARD_SPENDING",
+    ),
+    Feature(
         name="merchant_fraud_1d_eod",
         of=("merchant_fraud_1d",),
         description="fraud labels of the merchant that arrived in the day before last midnight",
@@ -341,6 +368,14 @@ BATCH_FEATURES: tuple[Feature, ...] = (
         formula=Formula.RATE,
         of=("merchant_fraud_28d", "merchant_matured_28d"),
         description="those of 28 days per attempt that matured in 28 days, shrunk",
+        owner="fraud operations",
+        code="MERCHANT_HOT",
+    ),
+    Feature(
+        name="merchant_fraud_share_28d_eod",
+        formula=Formula.MEAN,
+        of=("merchant_fraud_28d", "merchant_matured_28d"),
+        description="the same, not shrunk: what tells a small merchant's one label from two",
         owner="fraud operations",
         code="MERCHANT_HOT",
     ),

@@ -25,16 +25,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.features.events import Counted
-from app.features.formulas import Formulas
 from app.features.packed import distinct_bit
-from app.features.reference import RATIO_INPUT_EOD, REFERENCE
+from app.features.reference import REFERENCE
 from app.features.rings import Bools, Int64s
 from app.features.spec import DAY_MS, Entity
 from app.history.columns import TABLES, arrow_schema
 from app.history.files import HistoryError, HistoryFiles, Partition
 from app.ids import DECISION_PREFIX
-from app.models.training.counters import EventLog, counter_values
-from app.models.training.history import History, Ids, ids_of
+from app.models.training.counters import EventLog
+from app.models.training.history import History, ids_of
 from app.streams.interface import START
 
 __all__ = ["IMPORT_WRITER", "Imported", "import_history"]
@@ -122,7 +121,7 @@ class _Events(Mapping[Partition, pa.Table]):
         self._report = report
         report(0.0, "amounts against the card's own mean")
         self._ids = {entity: ids_of(history, entity) for entity in Entity}
-        self._large = _large(history, self._ids)
+        self._large = _large(history)
         self._names = {
             entity: pa.array(ids.names, pa.string()) for entity, ids in self._ids.items()
         }
@@ -223,17 +222,9 @@ def _by_day(table: str, at_ms: Int64s) -> dict[Partition, Int64s]:
     }
 
 
-def _large(history: History, ids: Mapping[Entity, Ids]) -> Bools:
+def _large(history: History) -> Bools:
     """Which attempts were far above the card's own mean, as was known then, shape (attempts,)."""
-    log = EventLog.of_history(history)
-    feature = next(one for one in REFERENCE.batch_features if one.name == RATIO_INPUT_EOD)
-    counters = [one for one in REFERENCE.batch_counters if one.name in feature.counters]
-    card = {Entity.CARD: ids[Entity.CARD].code}
-    values = counter_values(counters, log, ids, card, history.day * DAY_MS)
-    of_midnight = Formulas([feature], counters).inputs(
-        values, amount=history.amount_ref.astype(np.float64), now_ms=history.received_ms
-    )[:, 0]
-    marked = log.with_large(history, ids, REFERENCE, lambda _name: of_midnight)
+    marked = EventLog.marked(history, REFERENCE)
     return np.asarray((marked.what[: len(history)] & int(Counted.LARGE)) != 0)
 
 

@@ -46,30 +46,51 @@ GOLDEN_TOLERANCE = 1e-9
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """Platt scaling: probability = 1 / (1 + exp(-(slope x raw + intercept))).
+    """From log odds to a probability, by Platt or beta scaling.
 
-    Source: Platt, "Probabilistic outputs for support vector machines", 1999.
+    probability = 1 / (1 + exp(-odds)), where odds is of Platt `slope x raw + intercept` and, with
+    a `slope_high`, of beta `slope ln(s) - slope_high ln(1 - s) + intercept` with s the share that
+    the raw score stands for. `app.models.training.calibrate` has the sources and the choice.
     """
 
     slope: float
     intercept: float
+    slope_high: float | None = None
 
     def probability(self, raw: float) -> float:
         """Calibrated probability of one raw score (log odds)."""
-        odds = self.slope * raw + self.intercept
+        if self.slope_high is None:
+            odds = self.slope * raw + self.intercept
+        else:
+            odds = self.slope_high * _softplus(raw) - self.slope * _softplus(-raw) + self.intercept
         if odds >= 0:
             return 1.0 / (1.0 + math.exp(-odds))
         grown = math.exp(odds)
         return grown / (1.0 + grown)
 
 
+def _softplus(value: float) -> float:
+    """ln(1 + exp(value)), without overflow."""
+    return max(value, 0.0) + math.log1p(math.exp(-abs(value)))
+
+
 class RungFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What an artifact says of one of its models."""
+    """What an artifact says of one of its models.
+
+    Attributes:
+        numbers: numeric inputs of a row, in order.
+        categories: category inputs of a row, in order.
+        calibration: of the raw score.
+        metrics: on the last week of the training data.
+        unused: inputs that the training data did not hold: the model pins that it ignores them,
+            whatever a row says.
+    """
 
     numbers: list[str]
     categories: list[str]
     calibration: Calibration
     metrics: dict[str, float]
+    unused: list[str] = []
 
 
 class ArtifactFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from app.errors import OperatorError
 from app.features.build_commands import snapshot as snapshot_command
+from app.features.events import Counted
 from app.features.hot_lists import hot_merchants, write_list
 from app.features.mapped_file import MappedFile
 from app.features.reference import REFERENCE
@@ -23,6 +24,7 @@ from app.features.snapshot_build import EventsBefore, build_snapshot
 from app.features.spec import DAY_MS, Entity
 from app.history.columns import DAY, arrow_schema
 from app.history.query import History
+from app.models.training.counters import EventLog
 from app.models.training.history import ID_COLUMNS, NEVER_MS, load_history
 from app.models.training.inputs import hot_merchants as hot_merchants_of
 from app.models.training.inputs import snapshot_batches
@@ -60,6 +62,7 @@ def as_history(home: Path, data) -> None:
     """A history to train on, as the one that its traffic would have left."""
     entities = {str(entity): data.attempts[column] for entity, column in ID_COLUMNS.items()}
     count = len(data)
+    marks = EventLog.marked(data, REFERENCE).what[:count]
     write_days(
         home,
         "decisions",
@@ -67,6 +70,7 @@ def as_history(home: Path, data) -> None:
             **entities,
             "tenant": [TENANT] * count,
             "action": ["approve"] * count,
+            "large": (marks & int(Counted.LARGE)) != 0,
             "received_ms": data.received_ms,
             "amount_ref": data.amount_ref,
         }),

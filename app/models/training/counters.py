@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from app.features.links import LINKING, linked_of_events
 from app.features.packed import distinct_bit
 from app.features.reference import LARGE_RATIO, RATIO_INPUT, RATIO_INPUT_EOD
 from app.features.rings import Int64s, UInt64s, distinct_of_events, last_of_events, sum_of_events
-from app.features.spec import Aggregate, Counter, Entity, FeatureSet
+from app.features.spec import DAY_MS, Aggregate, Counter, Entity, Feature, FeatureSet
 from app.models.training.history import NEVER_MS, History, Ids, ids_of
 
 __all__ = ["EventLog", "counter_values", "seen_within"]
@@ -60,32 +60,45 @@ class EventLog:
             linking={entity: ids_of(history, entity).code for entity in LINKING},
         )
 
-    def with_large(
-        self,
-        history: History,
-        ids: Mapping[Entity, Ids],
-        features: FeatureSet,
-        number: Callable[[str], Float32s],
-    ) -> EventLog:
+    @classmethod
+    def marked(cls, history: History, features: FeatureSet) -> EventLog:
         """The log with every attempt that was far above the card's own mean marked so.
+
+        As serving marks them: by the mean that the counters know at the attempt or, where they
+        know none, by that of the midnight before.
 
         Args:
             history: all attempts.
-            ids: of the card.
             features: declare how the amount compares with the mean.
-            number: the batch inputs.
         """
-        ratio = next(feature for feature in features.features if feature.name == RATIO_INPUT)
-        counters = [counter for counter in features.counters if counter.name in ratio.counters]
-        now = history.received_ms
-        values = counter_values(counters, self, ids, {Entity.CARD: ids[Entity.CARD].code}, now)
-        own = Formulas([ratio], counters).inputs(
-            values, amount=history.amount_ref.astype(np.float64), now_ms=now
-        )[:, 0]
-        known = np.where(np.isnan(own), number(RATIO_INPUT_EOD), own)
-        what = self.what.copy()
-        what[: len(history)] |= np.where(known > LARGE_RATIO, int(Counted.LARGE), 0)
-        return replace(self, what=what)
+        log = cls.of_history(history)
+        now_ms = history.received_ms
+        own = _ratio(history, log, RATIO_INPUT, (features.features, features.counters), now_ms)
+        midnight_ms = history.day * DAY_MS
+        batch = features.batch_features, features.batch_counters
+        eod = _ratio(history, log, RATIO_INPUT_EOD, batch, midnight_ms)
+        what = log.what.copy()
+        large = np.where(np.isnan(own), eod, own) > LARGE_RATIO
+        what[: len(history)] |= np.where(large, int(Counted.LARGE), 0)
+        return replace(log, what=what)
+
+
+def _ratio(
+    history: History,
+    log: EventLog,
+    name: str,
+    declared: tuple[Sequence[Feature], Sequence[Counter]],
+    as_of_ms: Int64s,
+) -> Float32s:
+    """One input that compares the amount with the card's own mean, shape (attempts,)."""
+    feature = next(one for one in declared[0] if one.name == name)
+    counters = [one for one in declared[1] if one.name in feature.counters]
+    ids = ids_of(history, Entity.CARD)
+    card = {Entity.CARD: ids.code}
+    values = counter_values(counters, log, {Entity.CARD: ids}, card, as_of_ms)
+    amount = history.amount_ref.astype(np.float64)
+    formulas = Formulas([feature], counters)
+    return formulas.inputs(values, amount=amount, now_ms=history.received_ms)[:, 0]
 
 
 def counter_values(

@@ -1,10 +1,12 @@
-"""Every rung on the same attempts: what stepping down costs in accuracy."""
+"""Every rung on the same attempts: what stepping down costs in accuracy and in money."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,11 +15,15 @@ import numpy.typing as npt
 from app.api.wire import Attempt
 from app.candidate import Candidate, entity_ids
 from app.features.rings import Int64s
-from app.features.spec import DAY_MS, Entity, FeatureSet
+from app.features.spec import DAY_MS, Entity, FeatureSet, Inputs
 from app.models.artifact import Artifact, RungModel
+from app.models.training.assess import Ranked, Sample, assess, interval
+from app.models.training.calibrate import probabilities
+from app.models.training.costs import CostTable, action_number, cost_table
+from app.models.training.fitting import columns_of
 from app.models.training.history import History, ids_of
 from app.models.training.inputs import Table, hot_merchants
-from app.models.training.metrics import rank_metrics
+from app.models.training.segments import segments_of
 from app.money import DEFAULT_RATES, load_rates
 from app.policy import DEFAULT_POLICY, load_policy
 from app.rule_inputs import rule_inputs
@@ -25,11 +31,28 @@ from app.rulebook import DEFAULT_RULES, load_rules
 from fallback.brake import BrakeKind, VelocityBrake
 from fallback.clock import ManualClock
 
-__all__ = ["evaluate", "rule_rankings", "test_rows"]
+__all__ = ["Evaluation", "evaluate", "lower_rungs", "sample_of", "scored", "test_rows"]
 
 TEST_DAYS = 7
+SEED = 7
 
 Float64s = npt.NDArray[np.float64]
+Report = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """The last week, measured.
+
+    Attributes:
+        rungs: by rung what `assess` says, and `intervals`.
+        sample: the attempts.
+        ranked: what each rung says of them.
+    """
+
+    rungs: Mapping[str, Mapping[str, Any]]
+    sample: Sample
+    ranked: Mapping[str, Ranked]
 
 
 def test_rows(history: History) -> Int64s:
@@ -40,51 +63,67 @@ def test_rows(history: History) -> Int64s:
 def evaluate(
     history: History,
     table: Table,
-    artifact: Artifact,
-    report: Callable[[float, str], None] = lambda _share, _what: None,
-) -> Mapping[str, Mapping[str, float]]:
-    """Metrics of each rung on the last week.
+    models: Artifact | Mapping[str, RungModel],
+    report: Report = lambda _share, _what: None,
+) -> Evaluation:
+    """Measure each rung on the last week.
 
     Args:
         history: all attempts.
         table: their inputs.
-        artifact: the models.
+        models: an artifact, or its models by rung before there is one.
         report: told the share done and what is being done.
-
-    Returns:
-        By rung name the metrics of `rank_metrics`; beside the four rungs "request" would belong
-        to a model of request attributes alone, which is why there is none.
     """
+    if isinstance(models, Artifact):
+        models = {"full": models.full, "batch": models.batch}
     rows = test_rows(history)
+    sample = sample_of(history, table, rows)
     report(0.1, "scoring the last week")
-    rankings = {
-        "full": _scores(artifact.full, table.take(rows)),
-        "batch": _scores(artifact.batch, table.take(rows)),
-        "rules": rule_rankings(
-            history, table.features, rows, lambda s: report(0.2 + 0.7 * s, "rules")
-        ),
-        "tier_default": history.amount_ref[rows].astype(np.float64),
-    }
-    report(0.95, "metrics")
-    card = ids_of(history, Entity.CARD).code[rows]
-    return {
-        rung: rank_metrics(ranking, history.fraud[rows], day=history.day[rows], card=card)
-        for rung, ranking in rankings.items()
-    }
+    ranked = {rung: scored(model, table, rows, sample.costs) for rung, model in models.items()}
+    lower = lower_rungs(
+        history, table.features, rows, lambda done: report(0.2 + 0.6 * done, "rules")
+    )
+    ranked.update(lower)
+    rungs: dict[str, Mapping[str, Any]] = {}
+    for rung, of_rung in ranked.items():
+        report(0.8 + 0.2 * len(rungs) / len(ranked), "metrics")
+        said, draws = assess(sample, of_rung, seed=SEED)
+        rungs[rung] = {**said, "intervals": interval([draws])}
+    return Evaluation(rungs=rungs, sample=sample, ranked=ranked)
 
 
-def rule_rankings(
+def sample_of(history: History, table: Table, rows: Int64s) -> Sample:
+    """Some of the attempts, to measure on."""
+    return Sample(
+        fraud=history.fraud[rows],
+        day=history.day[rows],
+        card=ids_of(history, Entity.CARD).code[rows],
+        segments=segments_of(history, table, rows),
+        costs=cost_table(history, rows, load_policy(DEFAULT_POLICY)),
+    )
+
+
+def scored(model: RungModel, table: Table, rows: Int64s, costs: CostTable) -> Ranked:
+    """What a model says of some attempts."""
+    inputs = Inputs(tuple(model.facts.numbers), tuple(model.facts.categories))
+    raw = model.raw(*columns_of(table, rows, inputs))
+    probability = probabilities(model.facts.calibration, raw)
+    return Ranked(ranking=raw, actions=costs.actions(probability), probability=probability)
+
+
+def lower_rungs(
     history: History,
     features: FeatureSet,
     rows: Int64s,
     report: Callable[[float], None] = lambda _share: None,
-) -> Float64s:
-    """How the shipped rules rank attempts, each day with the hot list of its own midnight."""
+) -> dict[str, Ranked]:
+    """What the shipped rules say, each day with the hot list of its own midnight, and the tiers."""
     rates, policy = load_rates(DEFAULT_RATES), load_policy(DEFAULT_POLICY)
     clock = ManualClock()
     brake = VelocityBrake(clock=clock)
     days = history.day[rows]
-    rankings = []
+    rankings: list[float] = []
+    actions: list[tuple[int, int]] = []
     for day in np.unique(days):
         today = history.take(rows[days == day])
         with tempfile.TemporaryDirectory() as lists:
@@ -109,19 +148,15 @@ def rule_rankings(
                     if Entity(kind.value) in ids
                 },
             )
-            rankings.append(rules.evaluate(rule_inputs(candidate, policy)).ranking)
+            fired = rules.evaluate(rule_inputs(candidate, policy))
+            standing = policy.standing[candidate.tier].band_of(int(today.amount_ref[at])).action
+            rankings.append(fired.ranking)
+            actions.append((action_number(fired.action), action_number(standing)))
         report(len(rankings) / len(rows))
-    return np.array(rankings)
-
-
-def _scores(model: RungModel, table: Table) -> Float64s:
-    numbers, categories = len(model.facts.numbers), len(model.facts.categories)
-    features = table.features
-    assert (features.numbers[:numbers], features.categories[:categories]) == (
-        tuple(model.facts.numbers),
-        tuple(model.facts.categories),
-    )
-    return model.raw(
-        np.ascontiguousarray(table.numbers[:, :numbers]),
-        np.ascontiguousarray(table.categories[:, :categories]),
-    )
+    by_rule, by_tier = np.array(actions, dtype=np.int8).T
+    return {
+        "rules": Ranked(ranking=np.array(rankings), actions=by_rule),
+        "tier_default": Ranked(
+            ranking=history.amount_ref[rows].astype(np.float64), actions=by_tier
+        ),
+    }

@@ -68,12 +68,11 @@ def inputs_of(
     ids = {entity: ids_of(history, entity) for entity in Entity}
     report(0.1, "request inputs")
     _request(history, table)
-    report(0.2, "batch inputs as of each midnight")
-    log = EventLog.of_history(history)
+    report(0.2, "amounts against the card's own mean")
+    log = EventLog.marked(history, features)
     amount = history.amount_ref.astype(np.float64)
+    report(0.3, "batch inputs as of each midnight")
     _batch(history, ids, log, table, amount)
-    report(0.4, "amounts against the card's own mean")
-    log = log.with_large(history, ids, features, table.number)
     report(0.5, "streaming inputs at each attempt")
     _streaming(history, ids, log, table, amount)
     report(1.0, "inputs ready")
@@ -93,7 +92,7 @@ def snapshot_batches(
     Yields:
         Entity, ids, and counters in the order of the snapshot's rows, shape (ids, counters).
     """
-    log = EventLog.of_history(history)
+    log = EventLog.marked(history, features)
     for entity in features.batch_entities:
         ids = ids_of(history, entity)
         everyone = np.arange(len(ids.names))
@@ -115,22 +114,22 @@ def snapshot_batches(
 def hot_merchants(history: History, features: FeatureSet, as_of_ms: int) -> list[str]:
     """Merchants to watch from a midnight on: enough labels in a week, and a high rate."""
     counters = features.batch_counters_of(Entity.MERCHANT)
-    of_merchant = [
+    log, ids = EventLog.of_history(history), ids_of(history, Entity.MERCHANT)
+    everyone = np.arange(len(ids.names))
+    midnight = np.full(len(everyone), as_of_ms)
+    values = counter_values(
+        counters, log, {Entity.MERCHANT: ids}, {Entity.MERCHANT: everyone}, midnight
+    )
+    wanted = [
         feature
+        for name in ("merchant_fraud_7d_eod", "merchant_fraud_rate_28d_eod")
         for feature in features.batch_features
-        if set(feature.counters) <= {counter.name for counter in counters}
+        if feature.name == name
     ]
-    names = [feature.name for feature in of_merchant]
-    formulas = Formulas(of_merchant, counters)
-    for entity, ids, values in snapshot_batches(history, features, as_of_ms):
-        if entity is Entity.MERCHANT:
-            unknown = np.full(len(ids), np.nan)
-            inputs = formulas.inputs(values, amount=unknown, now_ms=np.full(len(ids), as_of_ms))
-            week = inputs[:, names.index("merchant_fraud_7d_eod")]
-            rate = inputs[:, names.index("merchant_fraud_rate_28d_eod")]
-            hot = np.flatnonzero((week >= HOT_LABELS) & (rate >= HOT_RATE))
-            return sorted(ids[at] for at in hot)
-    return []
+    unknown = np.full(len(everyone), np.nan)
+    week, rate = Formulas(wanted, counters).inputs(values, amount=unknown, now_ms=midnight).T
+    hot = np.flatnonzero((week >= HOT_LABELS) & (rate >= HOT_RATE))
+    return sorted(ids.names[at] for at in hot)
 
 
 def _batch(

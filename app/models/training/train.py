@@ -12,69 +12,46 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from catboost import CatBoost, FeaturesData, Pool
-from sklearn.linear_model import LogisticRegression
+from catboost import CatBoost
 
-from app.features.rings import Int64s
-from app.features.spec import (
-    DAY_MS,
-    FeatureSet,
-    Inputs,
-    InputState,
-)
+from app.features.spec import DAY_MS, Inputs
 from app.models.artifact import (
     ARTIFACT,
     GOLDEN,
     KIND,
     Artifact,
     ArtifactFacts,
-    Calibration,
     Golden,
     RungFacts,
+    RungModel,
     load_artifact,
     raw_scores,
 )
-from app.models.training.evaluate import TEST_DAYS, evaluate
+from app.models.training.calibrate import Chosen, calibrate
+from app.models.training.evaluate import TEST_DAYS, Evaluation, evaluate
+from app.models.training.fitting import (
+    Fitted,
+    TrainSettings,
+    columns_of,
+    fit_model,
+    models_of,
+)
 from app.models.training.history import History, HistoryError
 from app.models.training.inputs import Table
+from app.models.training.metrics import METRICS
+from app.models.training.model_card import Told, model_card
+from app.models.training.report_page import report_page
 from app.publish import publish
 
 __all__ = ["TrainSettings", "train"]
 
 Bools = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainSettings:
-    """How to train.
-
-    Attributes:
-        warm_up_days: first days, for windows to fill.
-        gap_days: label delay between training and test.
-        calibration_days: last days before the gap.
-        iterations: trees.
-        depth: of a tree.
-        learning_rate: of boosting.
-        genuine_share: genuine attempts kept; each then weighs as many as it stands for.
-        masked_share: rows copied with their counters unavailable, so that the state is known.
-        seed: of sampling and boosting.
-        threads: fixed, since their number changes the last bits of a model.
-    """
-
-    warm_up_days: int = 10
-    gap_days: int = 7
-    calibration_days: int = 7
-    iterations: int = 200
-    depth: int = 6
-    learning_rate: float = 0.08
-    genuine_share: float = 0.35
-    masked_share: float = 0.05
-    seed: int = 7
-    threads: int = 2
+Report = Callable[[float, str], None]
 
 
 def train(
@@ -83,9 +60,9 @@ def train(
     folder: Path,
     settings: TrainSettings | None = None,
     *,
-    report: Callable[[float, str], None] = lambda _share, _what: None,
-) -> tuple[Artifact, Mapping[str, Mapping[str, float]]]:
-    """Train, check, publish.
+    report: Report = lambda _share, _what: None,
+) -> tuple[Artifact, Mapping[str, Mapping[str, Any]]]:
+    """Train, measure, publish with a report, and check what was published.
 
     Args:
         history: all attempts.
@@ -95,7 +72,7 @@ def train(
         report: told the share done and what is being done.
 
     Returns:
-        The published artifact, loaded as a scorer loads it, and the metrics of each rung.
+        The published artifact, loaded as a scorer loads it, and what `evaluate` says of each rung.
 
     Raises:
         HistoryError: too few days, or no known fraud to learn from.
@@ -103,25 +80,15 @@ def train(
     settings = settings or TrainSettings()
     split = _Split(history, settings)
     folder.mkdir(parents=True, exist_ok=True)
-    fits = {}
-    for at, (rung, inputs) in enumerate(_models(table.features)):
-
-        def told(share: float, what: str, at: int = at) -> None:
-            report(0.4 * (at + share), what)
-
-        fits[rung] = _fit(rung, inputs, split=split, table=table, settings=settings, report=told)
-    files, golden, rungs = {}, {}, {}
-    for rung, fit in fits.items():
-        path = folder / f".{rung}.cbm"
-        fit.model.save_model(str(path))
-        files[f"{rung}.cbm"] = path
-        golden[rung] = fit.golden
-        rungs[rung] = RungFacts(
-            numbers=list(fit.inputs.numbers),
-            categories=list(fit.inputs.categories),
-            calibration=fit.calibration,
-            metrics={},
-        )
+    fits: dict[str, _Fit] = {}
+    for rung, inputs in models_of(table.features):
+        told = _part(report, 0.4 * len(fits), f"{rung} model")
+        fits[rung] = _fit(inputs, split=split, table=table, settings=settings, report=told)
+    models = {rung: RungModel(fit.fitted.model, fit.facts) for rung, fit in fits.items()}
+    evaluation = evaluate(
+        history, table, models, lambda done, what: report(0.8 + 0.15 * done, what)
+    )
+    report(0.96, "publishing")
     facts = ArtifactFacts(
         name="checkout",
         provenance=history.provenance,
@@ -129,22 +96,53 @@ def train(
         feature_schema=table.features.schema,
         masked=["entities"],
         data=split.facts(),
-        rungs=rungs,
+        rungs={
+            rung: msgspec.structs.replace(
+                fit.facts, metrics={name: evaluation.rungs[rung][name] for name in METRICS}
+            )
+            for rung, fit in fits.items()
+        },
     )
-    report(0.85, "publishing")
-    version = publish(
+    version = _publish(folder, facts, fits, evaluation, settings)
+    return load_artifact(folder, version), evaluation.rungs
+
+
+def _publish(
+    folder: Path,
+    facts: ArtifactFacts,
+    fits: Mapping[str, _Fit],
+    evaluation: Evaluation,
+    settings: TrainSettings,
+) -> str:
+    files: dict[str, Path | bytes] = {}
+    for rung, fit in fits.items():
+        path = folder / f".{rung}.cbm"
+        fit.fitted.model.save_model(str(path))
+        files[path.name.removeprefix(".")] = path
+    golden = {rung: fit.golden for rung, fit in fits.items()}
+    identity = _identity(facts, golden)
+    told = Told(
+        facts=facts,
+        identity=identity,
+        settings=settings,
+        evaluation=evaluation,
+        chosen={rung: fit.chosen for rung, fit in fits.items()},
+        importance={rung: fit.importance for rung, fit in fits.items()},
+    )
+    files[ARTIFACT] = msgspec.json.format(msgspec.json.encode(facts))
+    files[GOLDEN] = msgspec.msgpack.encode(golden)
+    files["report.html"] = report_page(told).encode()
+    files["model-card.md"] = model_card(told).encode()
+    return publish(
         folder,
         kind=KIND,
-        files={
-            **files,
-            ARTIFACT: msgspec.json.format(msgspec.json.encode(facts)),
-            GOLDEN: msgspec.msgpack.encode(golden),
-        },
-        facts={"provenance": history.provenance, "identity": _identity(facts, golden)},
+        files=files,
+        facts={"provenance": facts.provenance, "identity": identity},
     )
-    artifact = load_artifact(folder, version)
-    metrics = evaluate(history, table, artifact, lambda s, what: report(0.85 + 0.15 * s, what))
-    return artifact, metrics
+
+
+def _part(report: Report, first: float, what: str) -> Callable[[float], None]:
+    return lambda share: report(first + 0.4 * share, f"{what}: {share:.0%} of its trees")
 
 
 class _Split:
@@ -162,7 +160,7 @@ class _Split:
                 f"{settings.warm_up_days + 7 + settings.calibration_days + settings.gap_days}"
                 f" and {TEST_DAYS} more to test on."
             )
-        day = history.day
+        self.day = day = history.day
         # Labels as they stood when the test week began.
         self.fraud: Bools = history.known_fraud(test_from * DAY_MS)
         self.fit = np.flatnonzero((day >= fit_from) & (day < calibrate_from))
@@ -190,112 +188,48 @@ class _Split:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    model: CatBoost
-    inputs: Inputs
-    calibration: Calibration
+    fitted: Fitted
+    facts: RungFacts
+    chosen: Chosen
     golden: Golden
+    importance: dict[str, float]
 
 
 def _fit(
-    rung: str,
     inputs: Inputs,
     *,
     split: _Split,
     table: Table,
     settings: TrainSettings,
-    report: Callable[[float, str], None],
+    report: Callable[[float], None],
 ) -> _Fit:
-    rng = np.random.default_rng(settings.seed)
-    fraud = split.fraud[split.fit]
-    kept = fraud | (rng.random(len(fraud)) < settings.genuine_share)
-    rows = split.fit[kept]
-    weight = np.where(split.fraud[rows], 1.0, 1.0 / settings.genuine_share)
-    numbers, categories = _columns(table, rows, inputs)
-    label = split.fraud[rows]
-    if rung == "full":
-        numbers, categories, label, weight = _with_masked_copies(
-            table.features, numbers, categories, label, weight, share=settings.masked_share, rng=rng
-        )
-    model = CatBoost(
-        {
-            "loss_function": "Logloss",
-            "iterations": settings.iterations,
-            "depth": settings.depth,
-            "learning_rate": settings.learning_rate,
-            "random_seed": settings.seed,
-            "thread_count": settings.threads,
-            "max_ctr_complexity": 1,  # pairs of categories make tables of gigabytes
-            "one_hot_max_size": 8,
-            "allow_writing_files": False,
-            "logging_level": "Silent",
-        }
+    fitted = fit_model(
+        inputs,
+        table,
+        split.fit,
+        fraud=split.fraud[split.fit],
+        settings=settings,
+        report=report,
     )
-    model.fit(
-        Pool(
-            FeaturesData(num_feature_data=numbers, cat_feature_data=categories),
-            label=label.astype(np.int8),
-            weight=weight,
-        ),
-        callbacks=[_Progress(rung, settings.iterations, report)],
+    columns = columns_of(table, split.calibrate, inputs)
+    fraud = split.fraud[split.calibrate]
+    chosen = calibrate(raw_scores(fitted.model, *columns), fraud, split.day[split.calibrate])
+    names = (*inputs.numbers, *inputs.categories)
+    importance = fitted.model.get_feature_importance(thread_count=settings.threads)
+    facts = RungFacts(
+        numbers=list(inputs.numbers),
+        categories=list(inputs.categories),
+        calibration=chosen.calibration,
+        metrics={},
+        unused=fitted.unused,
     )
-    numbers, categories = _columns(table, split.calibrate, inputs)
-    raw = raw_scores(model, numbers, categories)
-    calibration = _platt(raw, split.fraud[split.calibrate])
-    golden = _golden(model, numbers, categories, split.fraud[split.calibrate])
-    return _Fit(model, inputs, calibration, golden)
-
-
-def _columns(
-    table: Table, rows: Int64s, inputs: Inputs
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.object_]]:
-    """A model's inputs: a prefix of the full ones."""
-    taken = table.take(rows)
-    return (
-        np.ascontiguousarray(taken.numbers[:, : len(inputs.numbers)]),
-        np.ascontiguousarray(taken.categories[:, : len(inputs.categories)]),
+    return _Fit(
+        fitted,
+        facts,
+        chosen,
+        _golden(fitted.model, *columns, fraud),
+        dict(zip(names, importance.tolist(), strict=True)),
     )
-
-
-def _models(features: FeatureSet) -> tuple[tuple[str, Inputs], ...]:
-    return ("full", features.full_inputs), ("batch", features.batch_inputs)
-
-
-def _with_masked_copies(
-    features: FeatureSet,
-    numbers: npt.NDArray[np.float32],
-    categories: npt.NDArray[np.object_],
-    label: Bools,
-    weight: npt.NDArray[np.float64],
-    *,
-    share: float,
-    rng: np.random.Generator,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.object_], Bools, npt.NDArray[np.float64]]:
-    """The rows, and copies of some of them with counters unavailable.
-
-    Each copy lacks those of about half of the entities, as it does when a shard is away.
-    """
-    copied = np.flatnonzero(rng.random(len(label)) < share)
-    masked_numbers, masked_categories = numbers[copied], categories[copied]
-    entity_of = {counter.name: counter.entity for counter in features.counters}
-    for entity in features.entities:
-        away = rng.random(len(copied)) < 0.5
-        state_at = features.categories.index(f"{entity}_counters_state")
-        away &= masked_categories[:, state_at] != InputState.NOT_MAPPED.value
-        masked_categories[away, state_at] = InputState.UNAVAILABLE.value
-        for feature in features.features:
-            if entity_of[feature.counters[0]] is entity:
-                masked_numbers[away, features.numbers.index(feature.name)] = np.nan
-    return (
-        np.concatenate([numbers, masked_numbers]),
-        np.concatenate([categories, masked_categories]),
-        np.concatenate([label, label[copied]]),
-        np.concatenate([weight, weight[copied]]),
-    )
-
-
-def _platt(raw: npt.NDArray[np.float64], fraud: Bools) -> Calibration:
-    fit = LogisticRegression(C=1e6).fit(raw.reshape(-1, 1), fraud)
-    return Calibration(slope=float(fit.coef_[0, 0]), intercept=float(fit.intercept_[0]))
 
 
 def _golden(
@@ -321,16 +255,3 @@ def _identity(facts: ArtifactFacts, golden: Mapping[str, Golden]) -> str:
     """Hash of what a model is: a `.cbm` also holds a random id and the time it was written."""
     content = msgspec.json.encode([facts, {rung: of.raw for rung, of in golden.items()}])
     return hashlib.sha256(content).hexdigest()[:16]
-
-
-class _Progress:
-    """CatBoost's callback."""
-
-    def __init__(self, rung: str, total: int, report: Callable[[float, str], None]) -> None:
-        self._rung, self._total, self._report = rung, total, report
-
-    def after_iteration(self, info: object) -> bool:
-        """Report; never stop early."""
-        done: int = info.iteration  # type: ignore[attr-defined]
-        self._report(done / self._total, f"{self._rung} model: tree {done} of {self._total}")
-        return True

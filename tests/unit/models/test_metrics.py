@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
-from app.models.training.metrics import rank_metrics
+from app.models.training.metrics import RankCurve, rank_metrics
 
 
 def metrics(ranking, fraud, *, day=None, card=None):
@@ -45,3 +46,26 @@ def test_card_precision_is_the_mean_over_days():
 def test_of_more_cards_than_can_be_looked_at_only_the_most_suspicious_count():
     ranking, fraud = list(range(300)), [at >= 250 for at in range(300)]
     assert metrics(ranking, fraud)["card_precision_at_100"] == pytest.approx(50 / 100)
+
+
+def test_a_card_that_was_found_compromised_is_not_looked_at_again():
+    found = metrics([0.9, 0.8], [True, True], day=[1, 2], card=[5, 5])
+    assert found["card_precision_at_100"] == pytest.approx((1 + 0) / 2 / 100)
+
+
+def test_a_day_that_counts_twice_is_as_if_its_attempts_were_there_twice():
+    rng = np.random.default_rng(1)
+    ranking, fraud = np.round(rng.random(200), 1), rng.random(200) < 0.2
+    day = np.arange(200) % 2
+    twice = np.concatenate([np.arange(200), np.flatnonzero(day == 1)])
+    weighed = RankCurve(ranking, fraud, day).metrics(np.array([1.0, 2.0]))
+    repeated = RankCurve(ranking[twice], fraud[twice], day[twice]).metrics()
+    assert weighed == pytest.approx(repeated)
+
+
+def test_ranking_metrics_are_those_of_a_second_source():
+    rng = np.random.default_rng(2)
+    ranking, fraud = np.round(rng.random(500), 2), rng.random(500) < 0.1
+    average, area, _ = RankCurve(ranking, fraud, np.zeros(500, dtype=np.int64)).metrics()
+    assert average == pytest.approx(average_precision_score(fraud, ranking))
+    assert area == pytest.approx(roc_auc_score(fraud, ranking))

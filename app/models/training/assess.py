@@ -1,0 +1,143 @@
+"""What a rung is worth on given attempts: ranking, calibration and expected cost, by segment.
+
+Intervals are bootstrap intervals over days: fraud comes in campaigns, so attempts of one day are
+not independent and days are drawn whole, with replacement. 95 %, percentile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.features.rings import Int64s
+from app.models.training.costs import CostTable
+from app.models.training.metrics import METRICS, RankCurve, card_precision
+
+__all__ = ["DRAWS", "Ranked", "Sample", "assess", "interval", "reliability"]
+
+Float64s = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+DRAWS = 200
+# Probabilities of fraud are small, so bins of equal width would hold all attempts in the first.
+BIN_EDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Attempts to measure on.
+
+    Attributes:
+        fraud: the truth, shape (attempts,).
+        day: of receipt.
+        card: as a number.
+        segments: masks by kind of segment and name.
+        costs: what each action costs at each attempt.
+    """
+
+    fraud: Bools
+    day: Int64s
+    card: Int64s
+    segments: Mapping[str, Mapping[str, Bools]]
+    costs: CostTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranked:
+    """What a rung says of the attempts of a sample.
+
+    Attributes:
+        ranking: suspicion, higher is worse, shape (attempts,).
+        actions: `app.models.training.costs` numbers, what policy or the rung itself does.
+        probability: calibrated; None of rungs without a score.
+    """
+
+    ranking: Float64s
+    actions: npt.NDArray[np.int8]
+    probability: Float64s | None = None
+
+
+def assess(
+    sample: Sample, ranked: Ranked, *, seed: int
+) -> tuple[dict[str, Any], npt.NDArray[np.float64]]:
+    """Measure a rung.
+
+    Args:
+        sample: the attempts.
+        ranked: what the rung says of them.
+        seed: of the drawing of days; the same one draws the same days for every rung.
+
+    Returns:
+        `METRICS`, `calibration` (None without scores), `cost` and `segments`, as `--json` prints
+        them; and the metrics of each draw of days, shape (draws, metrics).
+    """
+    curve = RankCurve(ranked.ranking, sample.fraud, sample.day)
+    cards = card_precision(ranked.ranking, sample.fraud, day=sample.day, card=sample.card)
+    average, area, recall = curve.metrics()
+    measured = (average, area, float(cards.mean()), recall)
+    days = len(cards)
+    picks = np.random.default_rng(seed).integers(0, days, (DRAWS, days))
+    draws = np.empty((DRAWS, len(METRICS)))
+    for at, pick in enumerate(picks):
+        weights = np.bincount(pick, minlength=days).astype(np.float64)
+        one, two, four = curve.metrics(weights)
+        draws[at] = one, two, float(cards[pick].mean()), four
+    said: dict[str, Any] = dict(zip(METRICS, measured, strict=True))
+    probability = ranked.probability
+    said["calibration"] = None if probability is None else reliability(probability, sample.fraud)
+    said["cost"] = sample.costs.said(ranked.actions, probability)
+    said["segments"] = {
+        kind: {name: _segment(sample, ranked, mask) for name, mask in masks.items()}
+        for kind, masks in sample.segments.items()
+    }
+    return said, draws
+
+
+def interval(draws: Sequence[npt.NDArray[np.float64]]) -> dict[str, list[float]]:
+    """Bounds by metric, from the draws of one or several samples (their mean is measured)."""
+    mean = np.mean(np.stack(draws), axis=0)
+    low, high = np.nanquantile(mean, [0.025, 0.975], axis=0)
+    return {name: [float(low[at]), float(high[at])] for at, name in enumerate(METRICS)}
+
+
+def reliability(probability: Float64s, fraud: Bools) -> dict[str, Any]:
+    """How far probabilities can be taken at their word.
+
+    Args:
+        probability: calibrated, shape (attempts,).
+        fraud: the truth.
+
+    Returns:
+        `ece` (expected calibration error: mean over bins, by attempts, of the distance between
+        mean probability and share of fraud), `brier` and `bins`.
+    """
+    place = np.searchsorted(BIN_EDGES, probability, side="right")
+    bins, error = [], 0.0
+    for at in range(len(BIN_EDGES) + 1):
+        rows = place == at
+        if not rows.any():
+            continue
+        mean, share = float(probability[rows].mean()), float(fraud[rows].mean())
+        bins.append({"attempts": int(rows.sum()), "probability": mean, "fraud": share})
+        error += rows.mean() * abs(mean - share)
+    squares = (probability - fraud) ** 2
+    return {"ece": float(error), "brier": float(squares.mean()), "bins": bins}
+
+
+def _segment(sample: Sample, ranked: Ranked, mask: Bools) -> dict[str, float | int | None]:
+    """Counts and average precision within a segment; None where it holds no fraud, or only."""
+    fraud = sample.fraud[mask]
+    found: dict[str, float | int | None] = {
+        "attempts": len(fraud),
+        "fraud": int(fraud.sum()),
+        "average_precision": None,
+        "roc_auc": None,
+    }
+    if 0 < fraud.sum() < len(fraud):
+        curve = RankCurve(ranked.ranking[mask], fraud, sample.day[mask])
+        found["average_precision"], found["roc_auc"], _ = curve.metrics()
+    return found
