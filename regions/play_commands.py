@@ -27,9 +27,12 @@ EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - as the days of the command line a
 
 
 def play(
-    data: Annotated[Path, typer.Option(help="Parquet or CSV; without --mapping simulated.")],
+    data: Annotated[
+        Path, typer.Option(help="Parquet or CSV; without --mapping a simulated history.")
+    ],
     warm_from: Annotated[
-        datetime, typer.Option(formats=["%Y-%m-%d"], help="First day loaded; 45 days before.")
+        datetime,
+        typer.Option(formats=["%Y-%m-%d"], help="First day that is loaded; at least 45 before."),
     ],
     from_: Annotated[
         datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day posted.")
@@ -55,6 +58,11 @@ def play(
     The region runs in replay mode, in a folder of its own that is removed afterwards, on the ports
     of STEPDOWN_PORT_BASE. Labels are delivered on the day they arrive, also of attempts before.
     """
+    from app.publish import current
+    from app.registry import Registry
+
+    models = Registry(home).folder / "model"
+    version = current(models)  # said before the training libraries are loaded
     from app.features.sets import feature_set
     from app.models.artifact import load_artifact
     from app.models.training.mapped import read_history
@@ -62,13 +70,10 @@ def play(
     from app.play.player import Pace
     from app.play.plot import write_plot
     from app.play.script import script_of
-    from app.publish import current
-    from app.registry import Registry
     from regions.play import play_to_own_region
     from regions.world.settings import load_settings
 
-    models = Registry(home).folder / "model"
-    artifact = load_artifact(models, current(models))
+    artifact = load_artifact(models, version)
     with _progress(json=json) as report:
         report(0.0, "reading the history")
         features = feature_set(artifact.facts.features)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,7 +15,7 @@ from app.models.training.mapping import WIRE_FIELDS, column_of
 
 CARDS_ONE_IN = 20
 LABEL_DELAY_DAYS = 5
-WARM_DAYS, PLAYED_DAYS = 45, 2
+WARM_DAYS, PLAYED_DAYS = 45, 1
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +84,6 @@ def test_a_day_that_the_data_does_not_have_is_said_in_one_sentence(
 
 
 def test_a_home_without_a_model_is_said_in_one_sentence(stepdown, thinned, port_base, tmp_path):
-    done = played(stepdown, thinned, Path(tmp_path), port_base)
+    done = played(stepdown, thinned, tmp_path, port_base)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
