@@ -25,7 +25,8 @@ from app.features.spec import DAY_MS
 from app.models.artifact import Artifact
 from app.play.answers import Answers
 from app.play.counted import Counters
-from app.play.player import Pace, play
+from app.play.pace import Pace
+from app.play.player import play
 from app.play.script import Script
 from app.play.warm import Stage
 from app.settings import Shard
@@ -43,14 +44,10 @@ __all__ = ["play_to_own_region"]
 READY_S = 120.0
 POLL_S = 0.1
 NOT_NEEDED = ("historian", "explainer")
-# A drill may cost a rung, a comparison must not: nothing here is late for being shared.
-PATIENT = {
-    "STEPDOWN_SOURCE_TIMEOUT_MS": "500",
-    "STEPDOWN_DEADLINE_TARGET_MS": "1000",
-    "STEPDOWN_DEADLINE_HARD_MS": "1000",
-    "STEPDOWN_SHIPPER_LINGER_MS": "1",
-    "STEPDOWN_LINGER_MS": "1",
-}
+# In lockstep every wait is waited for.
+SHORT_LINGER = {"STEPDOWN_SHIPPER_LINGER_MS": "1", "STEPDOWN_LINGER_MS": "1"}
+# A source may take this share of the deadline, and half a second at most.
+SOURCE_SHARE, SOURCE_MS_MAX = 0.3, 500
 
 Report = Callable[[float, str], None]
 
@@ -98,8 +95,7 @@ def play_to_own_region(
         )
         key = stage.prepare(models, lambda share, what: report(0.15 * share, what))
         report(0.15, "starting the region")
-        environment = {"STEPDOWN_REPLAY": "1", **(PATIENT if pace.lockstep else {})}
-        with _running(own, environment) as plan, ExitStack() as stack:
+        with _running(own, _environment(pace)) as plan, ExitStack() as stack:
             service = _Service.of(plan, own, stage)
             for client in service.shards:
                 stack.callback(client.close)
@@ -113,6 +109,19 @@ def play_to_own_region(
                     report=lambda share, what: report(0.2 + 0.8 * share, what),
                 )
             )
+
+
+def _environment(pace: Pace) -> dict[str, str]:
+    """Settings of the region's processes, above those of any region."""
+    return {
+        "STEPDOWN_REPLAY": "1",
+        "STEPDOWN_DEADLINE_TARGET_MS": str(pace.deadline_ms),
+        "STEPDOWN_DEADLINE_HARD_MS": str(max(pace.deadline_ms, 100)),
+        "STEPDOWN_SOURCE_TIMEOUT_MS": str(
+            min(round(pace.deadline_ms * SOURCE_SHARE), SOURCE_MS_MAX)
+        ),
+        **(SHORT_LINGER if pace.lockstep else {}),
+    }
 
 
 @contextmanager

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["play"]
 
+PATIENT_MS = 1_000
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - as the days of the command line are
 
 
@@ -45,6 +46,14 @@ def play(
     rate: Annotated[
         float, typer.Option(min=1.0, help="Attempts a second, without --lockstep.")
     ] = 200.0,
+    deadline_ms: Annotated[
+        int | None,
+        typer.Option(
+            min=20,
+            max=1_000,
+            help="Deadline of the service; 80, and 1000 in lockstep, where no score may be lost.",
+        ),
+    ] = None,
     home: Annotated[
         Path, typer.Option(envvar="STEPDOWN_HOME", help="Folder whose model decides.")
     ] = Path(".stepdown"),
@@ -67,13 +76,16 @@ def play(
     from app.models.artifact import load_artifact
     from app.models.training.mapped import read_history
     from app.play.answers import book_rows, offline_scores, report_of
-    from app.play.player import Pace
+    from app.play.pace import Pace
     from app.play.plot import write_plot
     from app.play.script import script_of
     from regions.play import play_to_own_region
     from regions.world.settings import load_settings
 
     artifact = load_artifact(models, version)
+    pace = Pace(
+        lockstep=lockstep, rate=rate, deadline_ms=deadline_ms or (PATIENT_MS if lockstep else 80)
+    )
     with _progress(json=json) as report:
         report(0.0, "reading the history")
         features = feature_set(artifact.facts.features)
@@ -92,14 +104,12 @@ def play(
                 artifact,
                 models=models,
                 settings=load_settings(environ=os.environ, folder=Path.cwd()),
-                pace=Pace(lockstep=lockstep, rate=rate),
+                pace=pace,
                 report=lambda share, what: report(0.05 + 0.95 * share, what),
             )
         except WorldError as error:
             raise OperatorError(str(error)) from None
-    result = report_of(
-        script, answers, offline, took_s=took_s, model=artifact.version, lockstep=lockstep
-    )
+    result = report_of(script, answers, offline, pace=pace, took_s=took_s, model=artifact.version)
     if plot is not None:
         rows = book_rows(script)
         write_plot(

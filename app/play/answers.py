@@ -15,6 +15,7 @@ from app.models.artifact import Artifact
 from app.models.training.history import HistoryError, ids_of
 from app.models.training.inputs import inputs_of
 from app.models.training.metrics import rank_metrics
+from app.play.pace import Pace
 from app.play.script import Script
 
 __all__ = ["Agreement", "Answers", "Latency", "Report", "book_rows", "offline_scores", "report_of"]
@@ -100,6 +101,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         attempts_per_second: posted, while the period lasted.
         model: its version.
         lockstep: whether every attempt waited for what came before it.
+        deadline_ms: of the service.
     """
 
     average_precision: float
@@ -118,6 +120,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     attempts_per_second: float
     model: str
     lockstep: bool
+    deadline_ms: int
 
 
 def book_rows(script: Script) -> Int64s:
@@ -153,13 +156,7 @@ def offline_scores(script: Script, features: FeatureSet, artifact: Artifact) -> 
 
 
 def report_of(
-    script: Script,
-    answers: Answers,
-    offline: Float64s,
-    *,
-    took_s: float,
-    model: str,
-    lockstep: bool,
+    script: Script, answers: Answers, offline: Float64s, *, pace: Pace, took_s: float, model: str
 ) -> Report:
     """Measure what came back.
 
@@ -167,9 +164,9 @@ def report_of(
         script: that was played.
         answers: to it.
         offline: score of each row as `offline_scores` has it.
+        pace: at which it was played.
         took_s: seconds that the period lasted.
         model: version of the model in force.
-        lockstep: whether it was played so.
 
     Raises:
         HistoryError: there is nothing to rank by.
@@ -207,5 +204,6 @@ def report_of(
         ),
         attempts_per_second=round(len(posted) / took_s, 1),
         model=model,
-        lockstep=lockstep,
+        lockstep=pace.lockstep,
+        deadline_ms=pace.deadline_ms,
     )

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -15,9 +14,10 @@ import msgspec
 import numpy as np
 
 from app.play.answers import Answers
+from app.play.pace import Pace
 from app.play.script import Event, Group, Script
 
-__all__ = ["Pace", "Player", "Waits", "play"]
+__all__ = ["Player", "Waits", "play"]
 
 TIMEOUT_S = 10.0
 IN_FLIGHT_MAX = 32  # in lockstep
@@ -47,19 +47,6 @@ class _Decided(msgspec.Struct, frozen=True):
 
     rung: str
     score: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How fast to post.
-
-    Attributes:
-        lockstep: wait behind each group until it is counted.
-        rate: attempts a second without lockstep.
-    """
-
-    lockstep: bool
-    rate: float
 
 
 class Player:
