@@ -19,6 +19,7 @@ from app.api.auth import Caller
 from app.api.problem import Conflict
 from app.api.wire import Attempt, Decision
 from app.candidate import Candidate, entity_ids
+from app.event_time import EventTime
 from app.features.directory import Directory, MerchantEntry
 from app.features.spec import Entity
 from app.money import Rates
@@ -76,7 +77,7 @@ class Decider:
         recorder: Recorder,
         signer: TokenSigner,
         telemetry: Telemetry,
-        now_ms: Callable[[], int],
+        time: EventTime,
     ) -> None:
         self._region = region
         self._ladder = ladder
@@ -86,7 +87,7 @@ class Decider:
         self._recorder = recorder
         self._signer = signer
         self._telemetry = telemetry
-        self._now_ms = now_ms
+        self._time = time
         self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(Decision).decode
 
@@ -141,7 +142,7 @@ class Decider:
             trace_id=trace_id,
         )
         answer = made.answer(
-            decision_id=self._recorder.new_id(candidate.received_ms),
+            decision_id=self._recorder.new_id(self._time.now_ms()),
             region=self._region,
             took_ms=deadline.elapsed_ms(),
             signer=self._signer,
@@ -159,7 +160,7 @@ class Decider:
         return Candidate(
             attempt=attempt,
             tenant=tenant,
-            received_ms=self._now_ms(),
+            received_ms=self._time.received_ms(attempt.occurred_at),
             amount_ref=self._in_force.rates().to_reference(attempt.amount),
             merchant=self._merchant(tenant, attempt.merchant.id),
             ids=ids,

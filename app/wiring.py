@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import partial
@@ -20,6 +19,7 @@ from app.api.hot import Front, LoopLag
 from app.api.routes import create_routes
 from app.candidate import Candidate
 from app.decide import Decider, InForce
+from app.event_time import EventTime, ReplayTime, WallTime
 from app.features.directory import Directory, load_directory
 from app.features.online import OnlineStore, Source
 from app.features.shard import ShardClient, client
@@ -73,12 +73,13 @@ class Scorer:
     def __init__(self, settings: ScorerSettings) -> None:
         self._settings = settings
         self._clock = SystemClock()
+        self._time: EventTime = ReplayTime() if settings.replay else WallTime()
         self._rng = random.Random()
         self.telemetry = Telemetry()
         self._region = load_topology().region(settings.region).number
         self._publish()
         self._sources = self._make_sources()
-        self._probes = Probes(self._sources, now_ms=now_ms)
+        self._probes = Probes(self._sources, now_ms=self._time.now_ms)
         self._scorers = {
             rung: ModelScorer(
                 rung, artifact=self.artifact, breaker=self._breaker(f"model:{rung}", _MODEL)
@@ -217,12 +218,12 @@ class Scorer:
                 directory=lambda: self._directory.value,
                 versions=self._versions_in_force,
             ),
-            brake=VelocityBrake(clock=self._clock),
+            brake=VelocityBrake(clock=self._time),
             claims=Claims(self._own_source(), of="attempt", ttl_s=self._settings.attempt_ttl_s),
             recorder=self._recorder,
             signer=TokenSigner(token_secret(self._settings.home / "secrets" / "token")),
             telemetry=self.telemetry,
-            now_ms=now_ms,
+            time=self._time,
         )
 
     def _make_intake(self) -> Intake:
@@ -237,7 +238,7 @@ class Scorer:
             },
             regions={region.number: name for name, region in topology.regions.items()},
             region=self._region,
-            now_ms=now_ms,
+            time=self._time,
         )
 
     def _make_ladder(self) -> Ladder[Candidate]:
@@ -245,18 +246,24 @@ class Scorer:
         batch = BatchFeatures(
             lambda: self._snapshot.value,
             features=features,
-            now_ms=now_ms,
+            now_ms=self._time.now_ms,
             age_max_ms=self._snapshot_age_max_ms(),
         )
         store = OnlineStore(
             self._sources,
             features=features,
-            now_ms=now_ms,
+            now_ms=self._time.now_ms,
             age_max_ms=self._settings.counters_age_max_ms,
         )
         full: ScoredRung[Candidate, Row] = ScoredRung(
             RungName.FULL,
-            features=FullFeatures(batch, store, features=features, masked=self._masked),
+            features=FullFeatures(
+                batch,
+                store,
+                features=features,
+                masked=self._masked,
+                as_of_ms=self._time.as_of_ms,
+            ),
             scorer=self._scorers[RungName.FULL],
         )
         without_counters: ScoredRung[Candidate, Row] = ScoredRung(
@@ -380,11 +387,6 @@ class Scorer:
 
 
 _MODEL = BreakerPolicy(slow_call_ms=40.0)
-
-
-def now_ms() -> int:
-    """Wall clock, milliseconds since the epoch: event time, never a duration."""
-    return time.time_ns() // 1_000_000
 
 
 def _with_default(path: Path, load: Callable[[Path], T], default: Path) -> WatchedFile[T]:

@@ -132,6 +132,12 @@ def run_stepdown(
     )
 
 
+@pytest.fixture
+def port_base() -> int:
+    """A block of ports that nobody has."""
+    return next(base for base in PORT_BLOCKS if _free(base))
+
+
 @pytest.fixture(scope="session")
 def services(
     trained: Path, tmp_path_factory: pytest.TempPathFactory

@@ -133,6 +133,7 @@ def _add_follow_ups(app: FastAPI, keys: Callable[[], Keys], intake: Intake) -> N
             decision_id=_given(taken.decision_id),
             attempt_id=_given(taken.attempt_id),
             canonical=canonical,
+            said_at=taken.occurred_at,
         )
         return _json(accepted, status=202)
 
@@ -147,6 +148,7 @@ def _add_follow_ups(app: FastAPI, keys: Callable[[], Keys], intake: Intake) -> N
             decision_id=_given(taken.decision_id),
             attempt_id=_given(taken.attempt_id),
             canonical=canonical,
+            said_at=_given(taken.arrived_at),
         )
         return _json(accepted, status=202)
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from app.features.applier import Applied, shard_of
 from app.features.formulas import Float32s, Formulas
 from app.features.packed import Reader, Records, Unreadable, key, layouts_of
+from app.features.rings import Int64s
 from app.features.spec import Entity, FeatureSet, InputState
 from fallback.errors import DependencyCorrupt, RungError, SourceUnavailable
 
@@ -43,7 +44,8 @@ class Streaming:
         inputs: in the order of the set's features, float32; NaN where there is no value.
         states: of each of the set's entities.
         regions_present: share of the regions that are in the values that are there, (0, 1].
-        as_of_ms: when they were read, ms since the epoch.
+        as_of_ms: the moment that they are of, ms since the epoch; when they were read, but in a
+            replay.
         age_ms: age of the oldest counters that were used.
         positions: by "region/shard" that was used, the (epoch, seq) applied of each writer.
     """
@@ -73,6 +75,7 @@ class Ask:
     tenant: str
     ids: Mapping[Entity, str]
     amount: float
+    as_of_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +155,9 @@ class Merge:
         """Every key of the batch, once."""
         return list(dict.fromkeys(name for keys in self._keys for _, name in keys))
 
-    def add(self, reply: Reply, now_ms: int) -> None:
-        """Merge one source's values in, as of `now_ms`."""
+    def add(self, reply: Reply, now_ms: int | Int64s) -> None:
+        """Merge one source's values in, as of `now_ms`: of all attempts, or of each."""
+        as_of_ms = np.broadcast_to(np.asarray(now_ms), len(self._amount))
         self._sources += 1
         shards = len(reply.shards)
         usable = [self._noted(reply.region, at, own) for at, own in enumerate(reply.shards)]
@@ -166,7 +170,7 @@ class Merge:
                 (row, raw) for row, name in asked if (raw := reply.values.get(name)) is not None
             ]
             if found:
-                self._add_entity(at, found, reply.region, now_ms)
+                self._add_entity(at, found, reply.region, as_of_ms)
 
     def _noted(self, region: str, shard: int, own: Applied | RungError) -> bool:
         if isinstance(own, RungError):
@@ -178,7 +182,7 @@ class Merge:
         return True
 
     def _add_entity(
-        self, at: int, found: Sequence[tuple[int, bytes]], region: str, now_ms: int
+        self, at: int, found: Sequence[tuple[int, bytes]], region: str, as_of_ms: Int64s
     ) -> None:
         columns = self._plan.columns[at]
         try:
@@ -186,42 +190,50 @@ class Merge:
         except Unreadable as error:
             if len(found) > 1:
                 for one in found:  # find the one that spoils the batch
-                    self._add_entity(at, [one], region, now_ms)
+                    self._add_entity(at, [one], region, as_of_ms)
                 return
             self._missing = self._missing or DependencyCorrupt(str(error), dependency=region)
             self._answered[found[0][0], at] -= 1
             return
-        windows = columns.windows(records, np.array([now_ms]))
         rows = np.array([row for row, _ in found])
+        windows = columns.windows(records, as_of_ms[rows])
         # A value that is past its horizon adds nothing, but "never seen" is said of it.
-        self._live[rows, at] |= windows.base_ms >= now_ms - columns.horizon_ms
+        self._live[rows, at] |= windows.base_ms >= as_of_ms[rows] - columns.horizon_ms
         self._values[rows[:, None], columns.additive] += windows.totals
         self._bitmaps[rows[:, None], columns.distinct] |= windows.bitmaps
         last = (rows[:, None], columns.last)
         self._values[last] = np.maximum(self._values[last], windows.last_ms)
 
-    def results(self, as_of_ms: int) -> list[Streaming | BaseException]:
-        """What each attempt gets."""
+    def results(
+        self, as_of_ms: int | Int64s, *, read_ms: int | None = None
+    ) -> list[Streaming | BaseException]:
+        """What each attempt gets.
+
+        Args:
+            as_of_ms: as of when the values were merged, of all attempts or of each.
+            read_ms: when they were read, where that is another time: their age is measured by it.
+        """
         plan = self._plan
         known = self._answered > 0
         # A withdrawal may be applied before what it withdraws, which is nothing less than nothing.
         values = np.maximum(self._values, 0.0)
         values[:, plan.distinct] = np.bitwise_count(self._bitmaps[:, plan.distinct])
         values[~(self._mapped & known)[:, plan.entity_of_counter]] = np.nan
-        now = np.full(len(values), as_of_ms)
+        now = np.broadcast_to(np.asarray(as_of_ms), len(values))
         inputs = plan.formulas.inputs(values, amount=self._amount, now_ms=now)
         states = _STATES[self._mapped * (1 + known + (known & self._live))].tolist()
         present = self._answered.sum(axis=1) / np.maximum(
             (known & self._mapped).sum(axis=1) * self._sources, 1
         )
-        age_ms = max(as_of_ms - (self._oldest_ms or as_of_ms), 0)
+        aged_ms = int(now.max()) if read_ms is None else read_ms
+        age_ms = max(aged_ms - (self._oldest_ms or aged_ms), 0)
         usable: npt.NDArray[np.bool_] = np.any(known & self._mapped, axis=1)
         return [
             Streaming(
                 inputs=inputs[row],
                 states=tuple(states[row]),
                 regions_present=float(present[row]),
-                as_of_ms=as_of_ms,
+                as_of_ms=int(now[row]),
                 age_ms=age_ms,
                 positions=self._positions,
             )

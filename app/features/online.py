@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 
 from app.coalesce import Coalescer
 from app.features.applier import APPLIED_KEY, Applied, shard_of
@@ -145,7 +146,13 @@ class OnlineStore:
         self._reads: Coalescer[Ask, Streaming] = Coalescer(self._read, batch_max=BATCH_MAX)
 
     async def read(
-        self, tenant: str, ids: Mapping[Entity, str], deadline: Deadline, *, amount: float
+        self,
+        tenant: str,
+        ids: Mapping[Entity, str],
+        deadline: Deadline,
+        *,
+        amount: float,
+        as_of_ms: int | None = None,
     ) -> Streaming:
         """Streaming inputs of one attempt.
 
@@ -154,6 +161,8 @@ class OnlineStore:
             ids: id by entity; an entity that is missing is not mapped.
             deadline: of the attempt.
             amount: reference minor units; NaN where it is not known.
+            as_of_ms: the moment to read them as of, ms since the epoch; when they are read by
+                default.
 
         Raises:
             DeadlineNear: too little time is left to ask.
@@ -161,7 +170,7 @@ class OnlineStore:
         """
         if not deadline.allows(self._needed_ms):
             raise DeadlineNear("no time left to read the counters")
-        return await self._reads.submit(Ask(tenant, ids, amount))
+        return await self._reads.submit(Ask(tenant, ids, amount, as_of_ms))
 
     async def close(self) -> None:
         """Close every source."""
@@ -172,18 +181,19 @@ class OnlineStore:
         batch = Merge(self._plan, asks)
         names = batch.names()
         replies = await _together([source.fetch(names) for source in self.sources])
-        as_of_ms = self._now_ms()
+        read_ms = self._now_ms()
+        as_of_ms = np.array([read_ms if ask.as_of_ms is None else ask.as_of_ms for ask in asks])
         for reply in replies:
-            batch.add(self._fresh(reply, as_of_ms), as_of_ms)
-        return batch.results(as_of_ms)
+            batch.add(self._fresh(reply, read_ms), as_of_ms)
+        return batch.results(as_of_ms, read_ms=read_ms)
 
-    def _fresh(self, reply: Reply, as_of_ms: int) -> Reply:
+    def _fresh(self, reply: Reply, read_ms: int) -> Reply:
         """The reply without its stale shards."""
         return replace(
             reply,
             shards=tuple(
                 FeaturesStale(f"counters are {age} ms old", dependency=reply.region)
-                if isinstance(own, Applied) and (age := as_of_ms - own.as_of_ms) > self._age_max_ms
+                if isinstance(own, Applied) and (age := read_ms - own.as_of_ms) > self._age_max_ms
                 else own
                 for own in reply.shards
             ),

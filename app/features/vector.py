@@ -117,6 +117,7 @@ class FullFeatures:
         *,
         features: FeatureSet,
         masked: Callable[[], Collection[str]],
+        as_of_ms: Callable[[int], int | None] = lambda _received_ms: None,
     ) -> None:
         """Make the reader.
 
@@ -126,10 +127,12 @@ class FullFeatures:
             features: what the models see.
             masked: what of the counters the model in force was trained to do without:
                 "entities" (a shard is away), "regions" (a region's are).
+            as_of_ms: as of when to read the counters for a receipt; see `app.event_time`.
         """
         self._batch = batch
         self._store = store
         self._masked = masked
+        self._as_of_ms = as_of_ms
         self._ratio_at = features.numbers.index(RATIO_INPUT)
         self._ratio_eod_at = features.numbers.index(RATIO_INPUT_EOD)
 
@@ -141,7 +144,11 @@ class FullFeatures:
         """
         base = self._batch.row(candidate)  # first: it is free, and without it the read is in vain
         streaming = await self._store.read(
-            candidate.tenant, candidate.ids, deadline, amount=amount_of(candidate)
+            candidate.tenant,
+            candidate.ids,
+            deadline,
+            amount=amount_of(candidate),
+            as_of_ms=self._as_of_ms(candidate.received_ms),
         )
         if missing := streaming.missing.difference(self._masked()):
             raise SourceUnavailable(f"counters are missing for {', '.join(sorted(missing))}")

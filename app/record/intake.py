@@ -7,10 +7,11 @@ event with an id of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from app.api.problem import Conflict, NotTaken
 from app.api.wire import Accepted
+from app.event_time import EventTime
 from app.ids import locate
 from app.record.claims import Claims, ClaimState
 from app.record.follow_up import FollowUp, encode_follow_up
@@ -33,7 +34,7 @@ class Intake:
         claims: Mapping[Kind, Claims],
         regions: Mapping[int, str],
         region: int,
-        now_ms: Callable[[], int],
+        time: EventTime,
     ) -> None:
         """Make the intake.
 
@@ -42,13 +43,13 @@ class Intake:
             claims: on the senders' ids, by kind.
             regions: names by number.
             region: number of this region.
-            now_ms: wall clock, ms since the epoch.
+            time: of receipts.
         """
         self._recorder = recorder
         self._claims = claims
         self._regions = regions
         self._region = region
-        self._now_ms = now_ms
+        self._time = time
 
     async def take(
         self,
@@ -59,6 +60,7 @@ class Intake:
         decision_id: str | None,
         attempt_id: str | None,
         canonical: bytes,
+        said_at: str | None = None,
     ) -> Accepted:
         """Keep one outcome or label.
 
@@ -69,6 +71,7 @@ class Intake:
             decision_id: of the decision, where the sender named it; checked.
             attempt_id: of the attempt, where the sender named it.
             canonical: its canonical bytes.
+            said_at: when the sender says it happened or arrived; the time in a replay only.
 
         Raises:
             Conflict: the id was used before, for another body.
@@ -87,7 +90,7 @@ class Intake:
                 tenant=tenant,
                 id=id,
                 home=home,
-                received_ms=self._now_ms(),
+                received_ms=self._time.received_ms(said_at),
                 decision_id=decision_id,
                 attempt_id=attempt_id,
                 body=canonical,

@@ -12,6 +12,7 @@ from app.api.auth import Caller, Scope
 from app.api.problem import Conflict
 from app.api.wire import Attempt, Decision
 from app.decide import Decider, InForce
+from app.event_time import ReplayTime
 from app.features.directory import MerchantEntry
 from app.features.reference import REFERENCE
 from app.features.spec import Entity
@@ -142,7 +143,7 @@ class Pipeline:
             recorder=self.records,
             signer=self.signer,
             telemetry=self.telemetry,
-            now_ms=lambda: RECEIVED_MS,
+            time=ReplayTime(wall=lambda: RECEIVED_MS),
         )
 
     def _ladder(self):

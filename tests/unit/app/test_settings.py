@@ -167,3 +167,17 @@ def test_object_storage_is_a_folder_or_a_bucket(home):
 def test_a_stream_or_object_storage_that_cannot_be_is_named(home, name, text):
     with pytest.raises(ConfigurationError, match=f"^{name}: "):
         loaded(home, **{name: text})
+
+
+def test_replay_is_off_by_default(home):
+    assert not loaded(home).replay
+
+
+def test_development_can_be_a_replay(home):
+    assert loaded(home, replay="1").replay
+
+
+@pytest.mark.parametrize("profile", ["staging", "production"])
+def test_replay_is_refused_outside_development(home, profile):
+    with pytest.raises(ConfigurationError, match=f"{profile} cannot be played"):
+        loaded(home, replay="1", profile=profile)

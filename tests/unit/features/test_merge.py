@@ -133,3 +133,16 @@ def test_without_an_amount_only_what_needs_it_has_no_value(amount):
     found = inputs(merged(Reply("us-east-1", here, (own(),)), amount=amount))
     assert math.isnan(found["amount_to_card_mean"])
     assert found["card_amount_mean_30d"] == 100.0
+
+
+def test_attempts_of_one_batch_may_be_read_as_of_different_moments():
+    found = {name(Entity.CARD): value(Entity.CARD, attempts=2)}
+    reply = Reply("us-east-1", found, (own(),))
+    moments = np.array([NOW_MS, NOW_MS + 2 * 3_600_000])
+    merge = Merge(MergePlan(REFERENCE), [Ask("t", IDS, 500.0), Ask("t", IDS, 500.0)])
+    merge.add(reply, moments)
+    soon, later = merge.results(moments, read_ms=NOW_MS + 250)
+    assert [inputs(one)["card_attempted_1h"] for one in (soon, later)] == [2, 0]
+    assert [inputs(one)["card_attempted_24h"] for one in (soon, later)] == [2, 2]
+    assert [one.as_of_ms for one in (soon, later)] == moments.tolist()
+    assert [one.age_ms for one in (soon, later)] == [250, 250]
