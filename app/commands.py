@@ -86,11 +86,24 @@ def simulate(
         Path | None, typer.Option(help="Folder to write to; HOME/data by default.")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a simulation that is there.")] = False,
+    pattern: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SHARE",
+            help="Share of a pattern in the fraud, repeatable; the others keep their proportions.",
+        ),
+    ] = None,
+    new_pattern_from: Annotated[
+        int | None,
+        typer.Option(
+            metavar="DAY", help="Day, counted from 1, on which an unknown pattern begins."
+        ),
+    ] = None,
     home: HomeOption = Path(".stepdown"),
     json: JsonOption = False,
 ) -> None:
-    """Simulate payment attempts with fraud and late labels, as Parquet."""
-    from app.simulator.config import SimulatorConfig
+    """Simulate payment attempts with fraud, outcomes and late labels, as Parquet."""
+    from app.simulator.config import PatternMix, SimulatorConfig
     from app.simulator.generate import simulate as run
 
     folder = out or home / "data"
@@ -98,7 +111,13 @@ def simulate(
         shutil.rmtree(folder)
     started_s = time.monotonic()
     try:
-        config = SimulatorConfig(seed=seed, days=days, attempts=attempts)
+        config = SimulatorConfig(
+            seed=seed,
+            days=days,
+            attempts=attempts,
+            patterns=PatternMix().with_shares(_shares(pattern or [])),
+            new_pattern_from=new_pattern_from,
+        )
         with _progress(json=json) as report:
             summary = run(config, folder, progress=report)
     except FileExistsError:
@@ -111,6 +130,7 @@ def simulate(
         "fraud_rate": summary.fraud_rate,
         "fraud": summary.fraud,
         "labels": summary.labels,
+        "outcomes": summary.outcomes,
         "merchants": summary.merchants,
         "took_s": round(time.monotonic() - started_s, 1),
     }
@@ -355,6 +375,18 @@ def _history(folder: Path, mapping: Path | None) -> Path:
     if not (folder / "manifest.json").exists():
         raise OperatorError(f"{folder} holds no finished simulation; make one: stepdown simulate.")
     return folder
+
+
+def _shares(said: list[str]) -> dict[str, float]:
+    """Shares by pattern, from NAME=SHARE."""
+    shares = {}
+    for one in said:
+        name, _, share = one.partition("=")
+        try:
+            shares[name] = float(share)
+        except ValueError:
+            raise OperatorError(f"{one!r} is not NAME=SHARE, as in card_testing=0.3.") from None
+    return shares
 
 
 def _attempt(source: str, home: Path) -> bytes:

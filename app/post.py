@@ -1,4 +1,4 @@
-"""Posts one attempt to a service, for the command line."""
+"""Posts one attempt or outcome to a service, for the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from app.errors import OperatorError
 
-__all__ = ["post_decision"]
+__all__ = ["post_decision", "post_outcome"]
 
 TIMEOUT_S = 5.0
 _CONNECT: Mapping[str, type[http.client.HTTPConnection]] = {
@@ -31,11 +31,20 @@ def post_decision(api_url: str, body: bytes, *, key: str) -> dict[str, Any]:
     Raises:
         OperatorError: no service, or it answered with a problem.
     """
+    return _post(api_url, "/v1/decisions", body, key=key)
+
+
+def post_outcome(api_url: str, body: bytes, *, key: str) -> None:
+    """Tell what became of an attempt; see `post_decision`."""
+    _post(api_url, "/v1/outcomes", body, key=key)
+
+
+def _post(api_url: str, path: str, body: bytes, *, key: str) -> dict[str, Any]:
     connection = _connection(api_url)
     try:
         connection.request(
             "POST",
-            "/v1/decisions",
+            path,
             body,
             {"Content-Type": "application/json", "X-Api-Key": key},
         )
@@ -47,8 +56,8 @@ def post_decision(api_url: str, body: bytes, *, key: str) -> dict[str, Any]:
         ) from None
     finally:
         connection.close()
-    if response.status != 200:
-        raise OperatorError(f"the service refused the attempt: {_detail(content)}")
+    if response.status not in (200, 202):
+        raise OperatorError(f"the service refused {path}: {_detail(content)}")
     try:
         return msgspec.json.decode(content, type=dict[str, Any])
     except msgspec.DecodeError:

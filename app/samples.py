@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import msgspec
 
 from app.errors import OperatorError
 from app.fresh_id import fresh_id
-from app.post import post_decision
+from app.post import post_decision, post_outcome
 from app.registry import Registry
 
 __all__ = ["Sample", "load_samples", "post_samples"]
 
-# Who tests cards tries some twenty a second; counters hold an attempt after some 40 ms.
+# Who tests cards tries some twenty a second; counters hold an attempt after some 40 ms. Issuers
+# decline half of the tested cards.
 BETWEEN_CARDS_S = 0.05
 
 
@@ -24,7 +26,8 @@ class Sample(msgspec.Struct, frozen=True):
 
     Attributes:
         name: what it shows.
-        cards: how many cards are tried one after the other; the last answer counts.
+        cards: how many cards are tried one after the other, every other one declined by its
+            issuer; the last answer counts.
         body: of the request; each post gets an attempt id of its own.
     """
 
@@ -57,6 +60,8 @@ def post_samples(api_url: str, home: Path) -> list[dict[str, Any]]:
         answer: dict[str, Any] = {}
         for number in range(sample.cards):
             if number:
+                if number % 2:
+                    _decline(api_url, answer, key=key)
                 time.sleep(BETWEEN_CARDS_S)
             body = {**sample.body, "attempt_id": fresh_id("att")}
             if sample.cards > 1:
@@ -75,3 +80,15 @@ def post_samples(api_url: str, home: Path) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _decline(api_url: str, answer: dict[str, Any], *, key: str) -> None:
+    """Tell that the issuer declined the attempt of an answer."""
+    outcome = {
+        "outcome_id": fresh_id("out"),
+        "decision_id": answer["decision_id"],
+        "kind": "issuer_declined",
+        "occurred_at": datetime.now(UTC).isoformat(),
+        "issuer_code": "05",
+    }
+    post_outcome(api_url, msgspec.json.encode(outcome), key=key)

@@ -119,6 +119,7 @@ def linked_of_events(
     what: Int64s,
     ask: Int64s,
     ask_ms: Int64s,
+    known_ms: Int64s | None = None,
 ) -> Float64s:
     """The same from the events themselves, as of any number of midnights.
 
@@ -129,6 +130,7 @@ def linked_of_events(
         what: `Counted` flags.
         ask: number of the card or device asked for, shape (asks,).
         ask_ms: midnights.
+        known_ms: when each event was received, where that may be later than it counts at.
 
     Returns:
         Shape (asks,).
@@ -136,7 +138,7 @@ def linked_of_events(
     Raises:
         ValueError: the counter would link strangers, or is of another entity.
     """
-    links = _Links(counter, codes, at_ms, what)
+    links = _Links(counter, codes, at_ms, what, at_ms if known_ms is None else known_ms)
     values = np.zeros(len(ask))
     for midnight_ms in np.unique(ask_ms):
         asks = np.flatnonzero(ask_ms == midnight_ms)
@@ -148,7 +150,12 @@ class _Links:
     """Labels of a history, and the attempts at hubs that ever hold a labelled card."""
 
     def __init__(
-        self, counter: Counter, codes: Mapping[Entity, Int64s], at_ms: Int64s, what: Int64s
+        self,
+        counter: Counter,
+        codes: Mapping[Entity, Int64s],
+        at_ms: Int64s,
+        what: Int64s,
+        known_ms: Int64s,
     ) -> None:
         card, hubs = codes[Entity.CARD], _hubs(counter)
         self._counter = counter
@@ -157,6 +164,7 @@ class _Links:
         fraud, withdrawn = what & int(_labels(counter)) != 0, what & int(counter.minus) != 0
         marks = np.flatnonzero((fraud | withdrawn) & (card >= 0))
         self._mark_card, self._mark_ms = card[marks], at_ms[marks]
+        self._mark_known_ms = known_ms[marks]
         self._sign = fraud[marks].astype(np.int64) - withdrawn[marks]
         labelled = np.zeros(self._cards, dtype=bool)
         labelled[self._mark_card] = True
@@ -188,6 +196,7 @@ class _Links:
     def _marks(self, midnight_ms: int) -> Int64s:
         """Mark of every card, fixed point, shape (cards,)."""
         rows = self._within(self._mark_ms, midnight_ms)
+        rows = rows[self._mark_known_ms[rows] < midnight_ms]
         age = (midnight_ms - 1 - self._mark_ms[rows]) // DAY_MS
         mark = np.zeros(self._cards, dtype=np.int64)
         np.add.at(mark, self._mark_card[rows], self._sign[rows] * self._weights[age])

@@ -58,7 +58,7 @@ class EventsBefore:
         """Those of the last `horizon_ms` as a table expression, columns as of `COUNTED`."""
         return (
             f"(SELECT * FROM ({COUNTED}) WHERE tenant = {{tenant:String}} "
-            f"AND at_ms >= {AS_OF} - {horizon_ms} AND at_ms < {AS_OF})"
+            f"AND at_ms >= {AS_OF} - {horizon_ms} AND at_ms < {AS_OF} AND known_ms < {AS_OF})"
         )
 
     def sql(self, query: str, **params: str | int) -> pa.Table:

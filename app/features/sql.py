@@ -29,16 +29,17 @@ _COLUMNS = ", ".join(
 )
 _EFFECTS = [kind for kind in Counted if kind.name and kind > Counted.LARGE]
 
-# Events that count: `what` holds the flags of `Counted`, `at_ms` the time each counts at.
+# Events that count: `what` holds the flags of `Counted`, `at_ms` the time each counts at,
+# `known_ms` its receipt: later, where something is taken back.
 COUNTED = f"""
-SELECT {_COLUMNS}, received_ms AS at_ms,
+SELECT {_COLUMNS}, received_ms AS at_ms, received_ms AS known_ms,
        toUInt32({int(Counted.ATTEMPTED)}
                 + {int(Counted.STEPPED_UP)} * (action = 'step_up')
                 + {int(Counted.DECLINED)} * (action = 'decline')
                 + {int(Counted.LARGE)} * large) AS what
 FROM decisions
 UNION ALL
-SELECT {_COLUMNS}, at_ms,
+SELECT {_COLUMNS}, at_ms, received_ms AS known_ms,
        toUInt32(transform(what, {[str(kind.name).lower() for kind in _EFFECTS]},
                           {[int(kind) for kind in _EFFECTS]}, 0)) AS what
 FROM effects

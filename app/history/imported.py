@@ -1,6 +1,6 @@
 """A training history as Parquet history: what a platform knew before its first decision here.
 
-Attempts become rows of `decisions`, fraud labels as they arrived rows of `effects`, so that SQL,
+Attempts become rows of `decisions`, what counts after them rows of `effects`, so that SQL,
 snapshots and backfill see them as they see what was decided here. What is known of a decision only
 by whoever made it stays empty; its action and its rung are "imported".
 
@@ -43,6 +43,7 @@ IMPORT_WRITER = 65_534
 IMPORTED = "imported"
 EPOCH = 1
 ROWS_MAX = 50_000
+_NAMES = {int(kind): str(kind.name).lower() for kind in Counted}
 
 Report = Callable[[float, str], None]
 Columns = dict[str, pa.Array]
@@ -54,7 +55,7 @@ class Imported:
 
     Attributes:
         decisions: attempts.
-        effects: fraud labels that had arrived by the end of the data.
+        effects: what counts after them and had been received by the end of the data.
         writer: of the events, "region/writer".
     """
 
@@ -71,9 +72,9 @@ def import_history(
     region: int,
     report: Report = lambda _share, _what: None,
 ) -> Imported:
-    """Write a history's attempts and fraud labels as Parquet history of one region.
+    """Write a history's attempts and what counts after them as Parquet history of one region.
 
-    Labels that arrive after the end of the data are left out: nobody knows them yet.
+    What is received after the end of the data is left out: nobody knows of it yet.
 
     Args:
         history: simulated, or read by a mapping.
@@ -129,14 +130,15 @@ class _Events(Mapping[Partition, pa.Table]):
             entity: pa.array([distinct_bit(name) for name in ids.names], pa.uint64())
             for entity, ids in self._ids.items()
         }
-        known = np.flatnonzero(history.labelled_ms < history.end_ms)
-        # By arrival: each row is an attempt's, the label's seq follows those of all attempts.
-        self._labelled = known[np.argsort(history.labelled_ms[known], kind="stable")]
+        later = history.follow_ups()
+        later = later.of(later.known_ms < history.end_ms)
+        # By receipt: the seq of each follows those of all attempts.
+        self._later = later.of(np.argsort(later.known_ms, kind="stable"))
         self._parts = {
             **_by_day("decisions", history.received_ms),
-            **_by_day("effects", history.labelled_ms[self._labelled]),
+            **_by_day("effects", self._later.known_ms),
         }
-        self.last_seq = len(history) + len(self._labelled)
+        self.last_seq = len(history) + len(self._later)
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -181,16 +183,16 @@ class _Events(Mapping[Partition, pa.Table]):
         }
 
     def _effects(self, at: Int64s) -> Columns:
-        rows = self._labelled[at]
+        later = self._later.of(at)
+        rows = later.attempt
         seq = len(self._history) + at + 1
-        arrived_ms = pa.array(self._history.labelled_ms[rows])
         own = f"{self._region}/{IMPORT_WRITER}/{EPOCH}/"
         return {
             **self._common(rows, seq=seq),
             "of": pc.binary_join_element_wise(own, pa.array(seq).cast(pa.string()), ""),
-            "what": pa.repeat(str(Counted.FRAUD.name).lower(), len(rows)),
-            "at_ms": arrived_ms,
-            "received_ms": arrived_ms,
+            "what": pa.array([_NAMES[what] for what in later.what.tolist()], pa.string()),
+            "at_ms": pa.array(later.at_ms),
+            "received_ms": pa.array(later.known_ms),
             "attempted_ms": pa.array(self._history.received_ms[rows]),
         }
 

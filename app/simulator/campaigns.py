@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from app.simulator.arrays import DAY_MS, HOUR_MS, Floats, Ints, Random, draw
 from app.simulator.config import SimulatorConfig
 from app.simulator.geography import Geography
-from app.simulator.merchants import Merchants
+from app.simulator.merchants import CATEGORIES, Merchants
 
-__all__ = ["PATTERNS", "Campaigns", "plan_campaigns"]
+__all__ = ["NEW_PATTERN", "PATTERNS", "Campaigns", "plan_campaigns"]
 
 # Position 0 is genuine; the others are the values of the column `fraud_pattern`.
-PATTERNS = ("genuine", "card_testing", "stolen_card", "merchant_compromise")
+PATTERNS = (
+    "genuine",
+    "card_testing",
+    "stolen_card",
+    "merchant_compromise",
+    "account_takeover",
+    "device_farm",
+    "friendly_fraud",
+    "wallet_provisioning",
+)
+NEW_PATTERN = "wallet_provisioning"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +44,15 @@ class _Pattern:
     crew: int
 
 
-_SHAPES = (
-    _Pattern(least=10, further=4, lasts_ms=4 * HOUR_MS, crew=2),
-    _Pattern(least=5, further=2, lasts_ms=2 * DAY_MS, crew=1),
-    _Pattern(least=60, further=10, lasts_ms=28 * DAY_MS, crew=8),
-)
+# Friendly fraud has no campaign: it is what genuine customers do, see `friendly`.
+_SHAPES = {
+    "card_testing": _Pattern(least=10, further=4, lasts_ms=4 * HOUR_MS, crew=2),
+    "stolen_card": _Pattern(least=5, further=2, lasts_ms=2 * DAY_MS, crew=1),
+    "merchant_compromise": _Pattern(least=60, further=10, lasts_ms=28 * DAY_MS, crew=8),
+    "account_takeover": _Pattern(least=3, further=2, lasts_ms=DAY_MS, crew=1),
+    "device_farm": _Pattern(least=30, further=10, lasts_ms=4 * DAY_MS, crew=20),
+    NEW_PATTERN: _Pattern(least=8, further=4, lasts_ms=3 * DAY_MS, crew=2),
+}
 # Genuine attempts a day of a merchant that is compromised: the fraud is about as much again or
 # twice that. At a larger merchant it would drown.
 _COMPROMISED_DAILY = (1.0, 2.2)
@@ -78,28 +92,34 @@ def plan_campaigns(
     stationary from the start; what falls outside the simulation is dropped later. Starts are
     stratified (one in each equal stretch of time): each week gets its share of each pattern.
     """
-    mix = config.patterns
-    shares = (mix.card_testing, mix.stolen_card, mix.merchant_compromise)
+    shares = asdict(config.patterns) | {NEW_PATTERN: config.new_pattern_share}
     starts: list[Ints] = []
     sizes: list[Ints] = []
-    for shape, share in zip(_SHAPES, shares, strict=True):
-        daily = share * config.fraud_share * config.attempts / config.days
-        stretch_ms = config.end_ms - config.start_ms + shape.lasts_ms
+    for name, shape in _SHAPES.items():
+        # Nothing of the new pattern was there before its day.
+        first_ms = (
+            config.new_pattern_ms if name == NEW_PATTERN else config.start_ms - shape.lasts_ms
+        )
+        daily = shares[name] * config.fraud_share * config.attempts / config.days
+        stretch_ms = config.end_ms - first_ms
         expected = daily * stretch_ms / DAY_MS / (shape.least + shape.further)
         count = int(expected + rng.random())
         position = (np.arange(count) + rng.random(count)) / max(count, 1)
-        starts.append(config.start_ms - shape.lasts_ms + (position * stretch_ms).astype(np.int64))
+        starts.append(first_ms + (position * stretch_ms).astype(np.int64))
         sizes.append(shape.least + rng.geometric(1 / (1 + shape.further), count) - 1)
+    shapes = np.array([PATTERNS.index(name) for name in _SHAPES])
     shape_of = np.repeat(np.arange(len(_SHAPES)), [len(start) for start in starts])
-    crew = np.array([shape.crew for shape in _SHAPES])[shape_of]
-    merchant = _targets(rng, config, geography, merchants, shape_of)
+    crew = np.array([shape.crew for shape in _SHAPES.values()])[shape_of]
+    pattern = shapes[shape_of]
+    merchant = _targets(rng, config, geography, merchants, pattern)
     anywhere = draw(rng, geography.weight, len(shape_of))
+    leaked = pattern == PATTERNS.index("merchant_compromise")
     return Campaigns(
-        pattern=shape_of + 1,
+        pattern=pattern,
         start_ms=np.concatenate(starts),
         size=np.concatenate(sizes),
-        lasts_ms=np.array([shape.lasts_ms for shape in _SHAPES])[shape_of],
-        country=np.where(shape_of == 2, merchants.country[merchant], anywhere),
+        lasts_ms=np.array([shape.lasts_ms for shape in _SHAPES.values()])[shape_of],
+        country=np.where(leaked, merchants.country[merchant], anywhere),
         merchant=merchant,
         first_member=np.cumsum(crew) - crew,
         crew=crew,
@@ -111,21 +131,24 @@ def _targets(
     config: SimulatorConfig,
     geography: Geography,
     merchants: Merchants,
-    shape_of: Ints,
+    pattern: Ints,
 ) -> Ints:
     """Where each campaign happens: testers seek weak checks, a leak hits a mid-sized merchant."""
     daily = merchants.popularity * config.attempts / config.days
     low, high = _COMPROMISED_DAILY
-    worth: tuple[Floats, ...] = (
-        merchants.popularity * merchants.weak * merchants.established,
-        merchants.popularity * merchants.established,
+    anywhere = merchants.popularity * merchants.established
+    digital = np.array([category.digital for category in CATEGORIES])[merchants.category]
+    worth: dict[str, Floats] = {
+        "card_testing": anywhere * merchants.weak,
         # Where most merchants are, so that a country alone does not give the leak away.
-        geography.weight[merchants.country]
+        "merchant_compromise": geography.weight[merchants.country]
         * ((low < daily) & (daily < high) & merchants.established),
-    )
-    target = np.empty(len(shape_of), dtype=np.int64)
-    for shape, weights in enumerate(worth):
-        here = np.flatnonzero(shape_of == shape)
+        "device_farm": anywhere * digital,
+    }
+    target = np.empty(len(pattern), dtype=np.int64)
+    for position in np.unique(pattern):
+        weights = worth.get(PATTERNS[position], anywhere)
+        here = np.flatnonzero(pattern == position)
         # A world too small to have such a merchant: any one that is open will do.
         target[here] = draw(rng, weights if weights.any() else merchants.popularity, len(here))
     return target

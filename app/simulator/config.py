@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 __all__ = ["PatternMix", "RegionMix", "SimulatorConfig"]
 
@@ -39,17 +40,42 @@ class RegionMix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatternMix:
-    """How the fraudulent attempts divide into patterns; the shares add up to 1."""
+    """How the fraudulent attempts divide into patterns; the shares add up to 1.
 
-    card_testing: float = 0.20
-    stolen_card: float = 0.40
-    merchant_compromise: float = 0.40
+    `new_pattern_from` of the settings adds a further pattern; it has no share here.
+    """
+
+    card_testing: float = 0.16
+    stolen_card: float = 0.26
+    merchant_compromise: float = 0.28
+    account_takeover: float = 0.12
+    device_farm: float = 0.10
+    friendly_fraud: float = 0.08
 
     def __post_init__(self) -> None:
         """Raise ValueError unless the shares are a division of the whole."""
-        shares = (self.card_testing, self.stolen_card, self.merchant_compromise)
+        shares = asdict(self).values()
         if min(shares) < 0 or abs(sum(shares) - 1) > 1e-9:
             raise ValueError("the shares of the fraud patterns must be 0 or more and add up to 1")
+
+    def with_shares(self, chosen: Mapping[str, float]) -> PatternMix:
+        """Set some shares; the others keep their proportions and fill up to 1.
+
+        Raises:
+            ValueError: a pattern is not known, or the shares cannot add up to 1.
+        """
+        shares = asdict(self)
+        for name in chosen:
+            if name not in shares:
+                raise ValueError(
+                    f"there is no fraud pattern {name!r}; there are {', '.join(shares)}"
+                )
+        others = sum(share for name, share in shares.items() if name not in chosen)
+        left = 1 - sum(chosen.values())
+        if left > 1e-9 and others == 0:
+            raise ValueError("the shares of the fraud patterns must be 0 or more and add up to 1")
+        scale = max(left, 0) / others if others else 0.0
+        return PatternMix(**{name: share * scale for name, share in shares.items()} | dict(chosen))
 
 
 _THREE_REGIONS = (
@@ -77,6 +103,10 @@ class SimulatorConfig:
         customers: number of customers, at least 100; None derives it from `attempts`.
         fraud_share: share of fraudulent attempts, 0 to 0.2.
         patterns: how the fraud divides.
+        new_pattern_from: day, counted from 1, on which a pattern begins that was never there
+            before; None for none.
+        new_pattern_share: attempts of the new pattern a day, as a share of those of all the
+            other fraud, above 0 and at most 1.
     """
 
     seed: int = 7
@@ -88,6 +118,8 @@ class SimulatorConfig:
     customers: int | None = None
     fraud_share: float = 0.004
     patterns: PatternMix = field(default_factory=PatternMix)
+    new_pattern_from: int | None = None
+    new_pattern_share: float = 0.15
 
     def __post_init__(self) -> None:
         """Raise ValueError, in one sentence, for the first setting out of its range."""
@@ -103,6 +135,11 @@ class SimulatorConfig:
             (self.merchant_count < 20, "merchants must be 20 or more"),
             (self.customer_count < 100, "customers must be 100 or more"),
             (not 0 <= self.fraud_share <= 0.2, "fraud_share must be from 0 to 0.2"),
+            (
+                not 1 <= (self.new_pattern_from or 1) <= self.days or self.new_pattern_from == 0,
+                f"new_pattern_from must be from 1 to {self.days}, the last day",
+            ),
+            (not 0 < self.new_pattern_share <= 1, "new_pattern_share must be above 0, at most 1"),
         )
         for wrong, sentence in problems:
             if wrong:
@@ -129,3 +166,10 @@ class SimulatorConfig:
     def end_ms(self) -> int:
         """The midnight after the last day, UTC milliseconds since 1970."""
         return self.start_ms + self.days * 86_400_000
+
+    @property
+    def new_pattern_ms(self) -> int:
+        """The midnight that the new pattern begins at, or the end where there is none, UTC ms."""
+        if self.new_pattern_from is None:
+            return self.end_ms
+        return self.start_ms + (self.new_pattern_from - 1) * 86_400_000

@@ -10,7 +10,16 @@ from app.simulator.arrays import DAY_MS, Bools, Floats, Ints, Random, chance, dr
 from app.simulator.config import SimulatorConfig
 from app.simulator.geography import Geography
 
-__all__ = ["CATEGORIES", "TIERS", "Category", "Merchants", "draw_merchants"]
+__all__ = [
+    "CATEGORIES",
+    "MERCHANT_RISK",
+    "MERCHANT_RISK_MISSING",
+    "RISK_BANDS",
+    "TIERS",
+    "Category",
+    "Merchants",
+    "draw_merchants",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +62,12 @@ CATEGORIES = (
 )
 TIERS = ("strategic", "established", "standard", "new")
 
+RISK_BANDS = ("low", "medium", "high")
+_BAND_WEIGHTS, _WEAK_BAND_WEIGHTS = (0.7, 0.24, 0.06), (0.3, 0.45, 0.25)
+# Columns of the directory that tell the merchant's risk; this share of the merchants lacks each.
+MERCHANT_RISK = ("risk_band", "chargeback_rate_90d")
+MERCHANT_RISK_MISSING = 0.08
+
 _ZIPF_EXPONENT = 0.8
 _OPENING_SHARE = 0.08  # merchants that open during the simulation
 _RECENT_SHARE = 0.05  # merchants that opened in the 90 days before it
@@ -75,6 +90,10 @@ class Merchants:
         first_terminal: row number of its first terminal; row numbers of terminals are its own.
         terminals: number of its terminals, at least 1.
         weak: checks little of what a card tester gets wrong.
+        risk_band: what the acquirer thinks of it, position in `RISK_BANDS`.
+        chargeback_rate: of the 90 days before the simulation.
+        has_risk_band: False where the directory does not say.
+        has_chargeback_rate: False where the directory does not say.
     """
 
     category: Ints
@@ -87,6 +106,10 @@ class Merchants:
     first_terminal: Ints
     terminals: Ints
     weak: Bools
+    risk_band: Ints
+    chargeback_rate: Floats
+    has_risk_band: Bools
+    has_chargeback_rate: Bools
 
 
 def draw_merchants(rng: Random, config: SimulatorConfig, geography: Geography) -> Merchants:
@@ -100,6 +123,7 @@ def draw_merchants(rng: Random, config: SimulatorConfig, geography: Geography) -
     category = draw(rng, [category.weight for category in CATEGORIES], count)
     digital = np.array([category.digital for category in CATEGORIES])[category]
     in_store = np.array([category.in_store for category in CATEGORIES])[category]
+    weak = digital & chance(rng, _WEAK_SHARE, count)
     terminals = 1 + np.where(in_store > 0, rng.poisson(60 * popularity**0.5), 0)
     return Merchants(
         category=category,
@@ -111,7 +135,15 @@ def draw_merchants(rng: Random, config: SimulatorConfig, geography: Geography) -
         established=opened_ms < config.start_ms,
         first_terminal=np.cumsum(terminals) - terminals,
         terminals=terminals,
-        weak=digital & chance(rng, _WEAK_SHARE, count),
+        weak=weak,
+        risk_band=np.where(
+            weak, draw(rng, _WEAK_BAND_WEIGHTS, count), draw(rng, _BAND_WEIGHTS, count)
+        ),
+        chargeback_rate=np.round(
+            rng.lognormal(np.log(0.002), 0.8, count) * np.where(weak, 2.0, 1.0), 5
+        ),
+        has_risk_band=~chance(rng, MERCHANT_RISK_MISSING, count),
+        has_chargeback_rate=~chance(rng, MERCHANT_RISK_MISSING, count),
     )
 
 

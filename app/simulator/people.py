@@ -156,7 +156,7 @@ def draw_domains(rng: Random, count: int) -> Ints:
     return draw(rng, _DOMAIN_WEIGHTS, count)
 
 
-def draw_devices(rng: Random, count: int, *, emulator_share: float) -> Devices:
+def draw_devices(rng: Random, count: int, *, emulator_share: float | Floats) -> Devices:
     """Draw devices whose kind and browser go with their operating system."""
     os = draw(rng, _OS_WEIGHTS, count)
     kind = np.empty(count, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Arrow tables: the columns of the wire, under the names the files keep."""
+"""Attempts as an Arrow table: the columns of the wire, under the names the files keep."""
 
 from __future__ import annotations
 
@@ -11,22 +11,27 @@ import pyarrow.compute as pc
 from app.simulator.arrays import Bools, Ints
 from app.simulator.attempts import Attempts
 from app.simulator.campaigns import PATTERNS
+from app.simulator.checks import AVS, CVV, ECIS, THREE_DS_STATUSES, Checks
 from app.simulator.config import SimulatorConfig
-from app.simulator.details import CHANNELS, ENTRY_MODES, KINDS, Details
+from app.simulator.details import CHANNELS, DELIVERIES, ENTRY_MODES, KINDS, Details
 from app.simulator.ids import opaque_ids
 from app.simulator.instruments import BRANDS, FUNDINGS
-from app.simulator.labels import SOURCES, Labels
-from app.simulator.merchants import CATEGORIES, TIERS
 from app.simulator.people import BROWSERS, DEVICE_KINDS, DOMAINS, OSES
 from app.simulator.world import World
 
-__all__ = ["attempts_table", "labels_table", "merchants_table"]
+__all__ = ["attempts_table", "instants", "words"]
 
 _INSTANT = pa.timestamp("ms", tz="UTC")
 
 
 def attempts_table(
-    config: SimulatorConfig, world: World, attempts: Attempts, details: Details, rows: Ints
+    config: SimulatorConfig,
+    world: World,
+    attempts: Attempts,
+    *,
+    details: Details,
+    checks: Checks,
+    rows: Ints,
 ) -> pa.Table:
     """The attempts as the files keep them; `rows` numbers them over the whole simulation.
 
@@ -37,63 +42,38 @@ def attempts_table(
     cents = np.where(details.kind == KINDS.index("verification"), 0, attempts.cents)
     columns: dict[str, pa.Array] = {
         "attempt_id": opaque_ids("att_", config.seed, rows),
-        "received_at": _instants(attempts.at_ms),
-        "region": _words([mix.name for mix in config.regions], details.region),
+        "received_at": instants(attempts.at_ms),
+        "region": words([mix.name for mix in config.regions], details.region),
         "amount__value": pa.array(cents),
-        "amount__currency": _words(["USD"], np.zeros(len(rows), dtype=np.int64)),
+        "amount__currency": words(["USD"], np.zeros(len(rows), dtype=np.int64)),
         "amount_ref": pa.array(cents),
         "merchant__id": opaque_ids("mer_", config.seed, attempts.merchant),
         "merchant__terminal_id": _known(
             opaque_ids("ter_", config.seed, details.terminal), details.has_terminal
         ),
         **_instrument(config, world, attempts, details),
-        "transaction__kind": _words(KINDS, details.kind),
-        "transaction__channel": _words(CHANNELS, details.channel),
-        "transaction__entry_mode": _words(ENTRY_MODES, details.entry_mode, details.has_entry_mode),
-        **_customer(config, world, attempts, details),
+        "transaction__kind": words(KINDS, details.kind),
+        "transaction__channel": words(CHANNELS, details.channel),
+        "transaction__entry_mode": words(ENTRY_MODES, details.entry_mode, details.has_entry_mode),
+        **_checks(checks),
+        **_customer(config, world, attempts, details=details, checks=checks),
         **_origin(config, world, attempts, details),
-        "address__billing_country": _words(
+        "address__billing_country": words(
             world.geography.codes, details.billing_country, details.has_billing
         ),
-        "address__shipping_country": _words(
+        "address__shipping_country": words(
             world.geography.codes, details.shipping_country, details.has_shipping
         ),
+        "address__shipping_matches_billing": pa.array(
+            details.same_address, mask=~(details.has_shipping & details.has_billing)
+        ),
+        "address__delivery": words(DELIVERIES, details.delivery, details.has_network),
         "basket__items": pa.array(details.items, mask=~details.has_basket),
         "basket__gift_cards": pa.array(details.gift_cards, mask=~details.has_basket),
         "fraud": pa.array(fraud),
-        "fraud_pattern": _words(PATTERNS, attempts.pattern, fraud),
+        "fraud_pattern": words(PATTERNS, attempts.pattern, fraud),
     }
     return pa.table(columns)
-
-
-def labels_table(config: SimulatorConfig, labels: Labels) -> pa.Table:
-    """The labels, sorted by arrival."""
-    return pa.table(
-        {
-            "attempt_id": opaque_ids("att_", config.seed, labels.attempt),
-            "label": _words(["fraud"], np.zeros(len(labels.attempt), dtype=np.int64)),
-            "source": _words(SOURCES, labels.source),
-            "event_at": _instants(labels.event_ms),
-            "arrived_at": _instants(labels.arrived_ms),
-        }
-    )
-
-
-def merchants_table(config: SimulatorConfig, world: World) -> pa.Table:
-    """The merchant directory, in the order of row numbers."""
-    merchants = world.merchants
-    return pa.table(
-        {
-            "merchant_id": opaque_ids("mer_", config.seed, np.arange(len(merchants.category))),
-            "tier": _words(TIERS, merchants.tier),
-            "category": _words([category.name for category in CATEGORIES], merchants.category),
-            "country": _words(world.geography.codes, merchants.country),
-            "region": _words(
-                [mix.name for mix in config.regions], world.geography.region[merchants.country]
-            ),
-            "first_seen": _instants(merchants.opened_ms),
-        }
-    )
 
 
 def _instrument(
@@ -104,29 +84,49 @@ def _instrument(
     numbers = [str(number) for number in bins.number.tolist()]
     return {
         "instrument__token": opaque_ids("tok_", config.seed, attempts.card),
-        "instrument__bin": _words(numbers, row, details.has_bin),
-        "instrument__brand": _words(BRANDS, bins.brand[row]),
-        "instrument__funding": _words(FUNDINGS, bins.funding[row], details.has_bin),
-        "instrument__issuer_country": _words(
+        "instrument__bin": words(numbers, row, details.has_bin),
+        "instrument__brand": words(BRANDS, bins.brand[row]),
+        "instrument__funding": words(FUNDINGS, bins.funding[row], details.has_bin),
+        "instrument__issuer_country": words(
             world.geography.codes, bins.country[row], details.has_bin
         ),
     }
 
 
+def _checks(checks: Checks) -> dict[str, pa.Array]:
+    """Columns of what checked the payer."""
+    authenticated = checks.has_three_ds
+    version = np.zeros(len(checks.avs), dtype=np.int64)
+    return {
+        "transaction__avs": words(AVS, checks.avs, checks.has_avs),
+        "transaction__cvv": words(CVV, checks.cvv, checks.has_cvv),
+        "transaction__three_ds__version": words(["2.2.0"], version, authenticated),
+        "transaction__three_ds__status": words(THREE_DS_STATUSES, checks.status, authenticated),
+        "transaction__three_ds__eci": words(ECIS, checks.eci, authenticated),
+        "transaction__three_ds__liability_shift": pa.array(checks.shifted, mask=~authenticated),
+    }
+
+
 def _customer(
-    config: SimulatorConfig, world: World, attempts: Attempts, details: Details
+    config: SimulatorConfig, world: World, attempts: Attempts, *, details: Details, checks: Checks
 ) -> dict[str, pa.Array]:
     """Columns of the account; a guest has none but the e-mail address."""
     account = attempts.account
     return {
         "customer__id": _known(opaque_ids("cus_", config.seed, account), details.has_customer),
-        "customer__account_created_at": _instants(
-            world.accounts.created_ms[account], details.has_customer
+        "customer__account_created_at": instants(
+            world.accounts.created_ms[account], checks.has_created
         ),
-        "customer__email_hash": _known(opaque_ids("eml_", config.seed, account), details.has_email),
-        "customer__email_domain": _words(
-            DOMAINS, world.accounts.domain[account], details.has_email
+        "customer__email_hash": _known(
+            opaque_ids("eml_", config.seed, details.email), details.has_email
         ),
+        "customer__email_domain": words(
+            DOMAINS, world.accounts.domain[details.email], details.has_email
+        ),
+        "attributes__password_age_days": pa.array(
+            checks.password_age_days, mask=~checks.has_password_age
+        ),
+        "attributes__email_age_days": pa.array(checks.email_age_days, mask=~checks.has_email_age),
     }
 
 
@@ -138,23 +138,23 @@ def _origin(
     networks, network, routed = world.networks, attempts.network, details.has_network
     return {
         "device__id": _known(opaque_ids("dev_", config.seed, device), seen),
-        "device__kind": _words(DEVICE_KINDS, devices.kind[device], seen),
-        "device__os": _words(OSES, devices.os[device], seen),
-        "device__browser": _words(BROWSERS, devices.browser[device], seen),
+        "device__kind": words(DEVICE_KINDS, devices.kind[device], seen),
+        "device__os": words(OSES, devices.os[device], seen),
+        "device__browser": words(BROWSERS, devices.browser[device], seen),
         "device__emulator": pa.array(devices.emulator[device], mask=~seen),
         "network__ip_hash": _known(opaque_ids("ip_", config.seed, network), routed),
-        "network__ip_country": _words(world.geography.codes, networks.country[network], routed),
+        "network__ip_country": words(world.geography.codes, networks.country[network], routed),
         "network__ip_asn": pa.array(networks.asn[network], mask=~routed),
         "network__proxy": pa.array(networks.proxy[network], mask=~routed),
     }
 
 
-def _instants(ms: Ints, known: Bools | None = None) -> pa.Array:
+def instants(ms: Ints, known: Bools | None = None) -> pa.Array:
     """UTC timestamps of millisecond resolution, null where not known."""
     return pa.array(ms, mask=None if known is None else ~known).cast(_INSTANT)
 
 
-def _words(table: Sequence[str], rows: Ints, known: Bools | None = None) -> pa.Array:
+def words(table: Sequence[str], rows: Ints, known: Bools | None = None) -> pa.Array:
     """The words at the given positions, null where not known."""
     return pa.array(table, pa.string()).take(pa.array(rows, mask=None if known is None else ~known))
 

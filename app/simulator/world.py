@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from app.simulator.arrays import DAY_MS, Ints, Random, chance, concat, draw, draw_grouped
-from app.simulator.campaigns import Campaigns, plan_campaigns
+from app.simulator.arrays import DAY_MS, Floats, Ints, Random, chance, concat, draw, draw_grouped
+from app.simulator.campaigns import PATTERNS, Campaigns, plan_campaigns
 from app.simulator.config import SimulatorConfig
 from app.simulator.geography import Geography, lay_out
 from app.simulator.instruments import Bins, Networks, draw_bins, draw_cards, draw_networks
@@ -122,7 +122,7 @@ def build_world(rng: Random, config: SimulatorConfig) -> World:
         devices=concat(
             [
                 draw_devices(rng, honest_devices, emulator_share=0.006),
-                draw_devices(rng, len(crew), emulator_share=0.02),
+                draw_devices(rng, len(crew), emulator_share=_emulated(campaigns)),
             ]
         ),
         networks=concat(
@@ -176,15 +176,26 @@ def _crew_countries(rng: Random, geography: Geography, campaigns: Campaigns) -> 
     return np.where(chance(rng, 0.9, len(home)), home, elsewhere)
 
 
+def _emulated(campaigns: Campaigns) -> Floats:
+    """Probability that each crew member's device is an emulator."""
+    farm = np.repeat(campaigns.pattern == PATTERNS.index("device_farm"), campaigns.crew)
+    return np.where(farm, 0.6, 0.02)
+
+
 def _draw_crew_accounts(rng: Random, campaigns: Campaigns, country: Ints) -> Accounts:
-    """One account a crew member: often an old one, bought; never used by a customer."""
+    """One account a crew member: often an old one, bought; no customer uses it."""
     count = len(country)
     start_ms = np.repeat(campaigns.start_ms, campaigns.crew)
+    # A farm opens its accounts itself, days before.
+    opened = np.repeat(campaigns.pattern == PATTERNS.index("device_farm"), campaigns.crew)
+    age_days = np.where(
+        opened, rng.lognormal(np.log(3), 0.8, count), rng.lognormal(5.2, 1.5, count)
+    )
     nothing = np.zeros(count, dtype=np.int64)
     return Accounts(
         country=country,
         # A day at least: a campaign over days begins at the midnight before its start.
-        created_ms=start_ms - DAY_MS - (rng.lognormal(5.2, 1.5, count) * DAY_MS).astype(np.int64),
+        created_ms=start_ms - DAY_MS - (age_days * DAY_MS).astype(np.int64),
         joined_ms=start_ms,
         settled=np.zeros(count, dtype=np.bool_),
         domain=draw_domains(rng, count),

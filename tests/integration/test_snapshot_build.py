@@ -25,7 +25,7 @@ from app.features.spec import DAY_MS, Entity
 from app.history.columns import DAY, arrow_schema
 from app.history.query import History
 from app.models.training.counters import EventLog
-from app.models.training.history import ID_COLUMNS, NEVER_MS, load_history
+from app.models.training.history import ID_COLUMNS, load_history
 from app.models.training.inputs import hot_merchants as hot_merchants_of
 from app.models.training.inputs import snapshot_batches
 from app.publish import current
@@ -76,21 +76,22 @@ def as_history(home: Path, data) -> None:
         }),
         data.received_ms,
     )  # fmt: skip
-    labelled = np.flatnonzero(data.labelled_ms < NEVER_MS)
-    at_ms = data.labelled_ms[labelled]
-    effects = {name: column.take(pa.array(labelled)) for name, column in entities.items()}
+    later = data.follow_ups()
+    later = later.of(np.argsort(later.known_ms, kind="stable"))
+    of = later.attempt
+    effects = {name: column.take(pa.array(of)) for name, column in entities.items()}
     write_days(
         home,
         "effects",
         pa.table({
             **effects,
-            "tenant": [TENANT] * len(labelled),
-            "what": ["fraud"] * len(labelled),
-            "at_ms": at_ms,
-            "received_ms": at_ms,
-            "amount_ref": data.amount_ref[labelled],
+            "tenant": [TENANT] * len(of),
+            "what": [str(Counted(what).name).lower() for what in later.what.tolist()],
+            "at_ms": later.at_ms,
+            "received_ms": later.known_ms,
+            "amount_ref": data.amount_ref[of],
         }),
-        at_ms,
+        later.known_ms,
     )  # fmt: skip
 
 
@@ -163,8 +164,10 @@ def test_a_bound_keeps_whoever_was_seen_last_and_counts_the_others(home, trained
     assert kept.items() <= everyone.items()
     card = trained_on.attempts[ID_COLUMNS[Entity.CARD]].to_pylist()
     newest = dict(zip(card, trained_on.received_ms.tolist(), strict=True))
-    for labelled in np.flatnonzero(trained_on.labelled_ms < as_of_ms).tolist():
-        newest[card[labelled]] = max(newest[card[labelled]], int(trained_on.labelled_ms[labelled]))
+    later = trained_on.follow_ups()
+    later = later.of(later.known_ms < as_of_ms)
+    for attempt, at_ms in zip(later.attempt.tolist(), later.at_ms.tolist(), strict=True):
+        newest[card[attempt]] = max(newest[card[attempt]], at_ms)
     prefix = f"{TENANT}:card:"
     cards = {key.decode().removeprefix(prefix) for key in kept if key.startswith(prefix.encode())}
     assert cards == set(sorted(newest, key=lambda id: (newest[id], id))[-500:])

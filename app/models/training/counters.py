@@ -16,7 +16,8 @@ from app.features.packed import distinct_bit
 from app.features.reference import LARGE_RATIO, RATIO_INPUT, RATIO_INPUT_EOD
 from app.features.rings import Int64s, UInt64s, distinct_of_events, last_of_events, sum_of_events
 from app.features.spec import DAY_MS, Aggregate, Counter, Entity, Feature, FeatureSet
-from app.models.training.history import NEVER_MS, History, Ids, ids_of
+from app.models.training.history import History, Ids, ids_of
+from app.models.training.late import sum_of_late
 
 __all__ = ["EventLog", "counter_values", "seen_within"]
 
@@ -32,6 +33,7 @@ class EventLog:
     Attributes:
         attempt: row of the attempt that each event is of, shape (events,).
         at_ms: the time it counts at.
+        known_ms: when it was received; nobody who asked before that knew of it.
         what: `Counted` flags.
         amount: reference minor units of the attempt.
         linking: number of each attempt's id, by entity that identity links are made of, -1 for
@@ -40,22 +42,22 @@ class EventLog:
 
     attempt: Int64s
     at_ms: Int64s
+    known_ms: Int64s
     what: Int64s
     amount: Int64s
     linking: Mapping[Entity, Int64s]
 
     @classmethod
     def of_history(cls, history: History) -> EventLog:
-        """Attempts, and fraud labels as they arrived."""
-        labelled = np.flatnonzero(history.labelled_ms < NEVER_MS)
-        attempt = np.concatenate([np.arange(len(history)), labelled])
+        """Attempts, and what counts after them."""
+        later = history.follow_ups()
+        attempt = np.concatenate([np.arange(len(history)), later.attempt])
+        attempted = np.full(len(history), int(Counted.ATTEMPTED), dtype=np.int64)
         return cls(
             attempt=attempt,
-            at_ms=np.concatenate([history.received_ms, history.labelled_ms[labelled]]),
-            what=np.repeat(
-                np.array([Counted.ATTEMPTED, Counted.FRAUD], dtype=np.int64),
-                [len(history), len(labelled)],
-            ),
+            at_ms=np.concatenate([history.received_ms, later.at_ms]),
+            known_ms=np.concatenate([history.received_ms, later.known_ms]),
+            what=np.concatenate([attempted, later.what]),
             amount=history.amount_ref[attempt],
             linking={entity: ids_of(history, entity).code for entity in LINKING},
         )
@@ -161,11 +163,14 @@ def _value(
     ask_ms: Int64s,
 ) -> Float64s:
     if counter.aggregate is Aggregate.LINKED:
+        linking = np.flatnonzero((log.what & int(counter.counts | counter.minus)) != 0)
+        of = log.attempt[linking]
         return linked_of_events(
             counter,
-            codes={entity: codes[log.attempt] for entity, codes in log.linking.items()},
-            at_ms=log.at_ms,
-            what=log.what,
+            codes={entity: codes[of] for entity, codes in log.linking.items()},
+            at_ms=log.at_ms[linking],
+            known_ms=log.known_ms[linking],
+            what=log.what[linking],
             ask=code,
             ask_ms=ask_ms,
         )
@@ -217,6 +222,17 @@ def _sum(
         Aggregate.SUM: amount,
         Aggregate.SQUARES: np.minimum(amount, SQUARED_AMOUNT_MAX) ** 2,
     }[counter.aggregate]
+    known_ms = log.known_ms[events]
+    if (known_ms > log.at_ms[events]).any():
+        return sum_of_late(
+            counter.ring,
+            entity=entity,
+            time_ms=log.at_ms[events],
+            known_ms=known_ms,
+            value=value,
+            ask_entity=code,
+            ask_ms=ask_ms,
+        )
     return sum_of_events(
         counter.ring,
         entity=entity,

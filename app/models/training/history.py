@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ import pyarrow.parquet as pq
 
 from app.errors import OperatorError
 from app.features.directory import MerchantEntry
+from app.features.events import Counted
 from app.features.rings import Int64s
 from app.features.spec import DAY_MS, Entity
+from app.models.training.follow_ups import FollowUps, millis
 
 __all__ = ["History", "HistoryError", "ids_of", "load_history"]
 
@@ -64,6 +66,8 @@ class History:
         labelled_ms: arrival of each attempt's first fraud label; a far future where none came.
         merchants: the directory.
         provenance: "simulated" or "production".
+        later: what counts after the attempts besides those first labels: outcomes, what was
+            taken back, and what was said again after that.
     """
 
     attempts: pa.Table
@@ -73,6 +77,7 @@ class History:
     labelled_ms: Int64s
     merchants: dict[str, MerchantEntry]
     provenance: str
+    later: FollowUps = field(default_factory=FollowUps.none)
 
     def __len__(self) -> int:
         """Attempts."""
@@ -90,7 +95,18 @@ class History:
 
     def known_fraud(self, at_ms: int) -> npt.NDArray[np.bool_]:
         """Which attempts are known as fraud at an instant, shape (attempts,)."""
-        return self.labelled_ms < at_ms
+        known = self.follow_ups()
+        known = known.of(known.known_ms < at_ms)
+        said = np.zeros(len(self), dtype=np.int64)
+        np.add.at(said, known.attempt[known.what == Counted.FRAUD], 1)
+        np.add.at(said, known.attempt[known.what == Counted.FRAUD_WITHDRAWN], -1)
+        return said > 0
+
+    def follow_ups(self) -> FollowUps:
+        """All that counts after the attempts, in no order."""
+        labelled = np.flatnonzero(self.labelled_ms < NEVER_MS)
+        first = FollowUps.of_one_kind(Counted.FRAUD, labelled, self.labelled_ms[labelled])
+        return first.beside(self.later)
 
     def take(self, rows: Int64s) -> History:
         """Some of the attempts."""
@@ -101,6 +117,7 @@ class History:
             amount_ref=self.amount_ref[rows],
             fraud=self.fraud[rows],
             labelled_ms=self.labelled_ms[rows],
+            later=self.later.of_attempts(rows, len(self)),
         )
 
     def documents(self) -> list[dict[str, Any]]:
@@ -123,17 +140,18 @@ def load_history(folder: Path) -> History:
     if not manifest.exists():
         raise HistoryError(f"{folder} holds no finished simulation; make one: stepdown simulate.")
     attempts = pq.read_table(folder / "attempts", partitioning=None).combine_chunks()
-    received = _millis(attempts["received_at"])
+    received = millis(attempts["received_at"])
     if (np.diff(received) < 0).any():
         raise HistoryError(f"{folder}: the attempts are not in order of receipt.")
     labels = pq.read_table(folder / "labels.parquet")
     merchants = pq.read_table(folder / "merchants.parquet").to_pylist()
+    labelled_ms, later = _follow_ups(folder, attempts["attempt_id"], labels)
     return History(
         attempts=attempts,
         received_ms=received,
         amount_ref=attempts["amount_ref"].to_numpy().astype(np.int64),
         fraud=attempts["fraud"].to_numpy(zero_copy_only=False).astype(bool),
-        labelled_ms=_first_fraud_label(attempts["attempt_id"], labels),
+        labelled_ms=labelled_ms,
         merchants={
             row["merchant_id"]: MerchantEntry(
                 tier=row["tier"], category=row["category"], country=row["country"]
@@ -141,6 +159,7 @@ def load_history(folder: Path) -> History:
             for row in merchants
         },
         provenance="simulated",
+        later=later,
     )
 
 
@@ -152,21 +171,24 @@ def ids_of(history: History, entity: Entity) -> Ids:
     return Ids(codes, encoded.dictionary.to_pylist())
 
 
-def _first_fraud_label(attempt_ids: pa.ChunkedArray, labels: pa.Table) -> Int64s:
-    fraud = labels.filter(pc.equal(labels["label"], "fraud"))
-    arrived = np.full(len(attempt_ids), NEVER_MS, dtype=np.int64)
-    place = pc.index_in(fraud["attempt_id"], value_set=attempt_ids.combine_chunks())
-    known = place.is_valid().to_numpy(zero_copy_only=False)
-    rows = place.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    np.minimum.at(arrived, rows[known], _millis(fraud["arrived_at"])[known])
-    return arrived
+def _follow_ups(
+    folder: Path, attempt_ids: pa.ChunkedArray, labels: pa.Table
+) -> tuple[Int64s, FollowUps]:
+    """Arrival of each attempt's first fraud label, and all else that counts later."""
+    said = FollowUps.of_labels(attempt_ids, labels)
+    labelled_ms = np.full(len(attempt_ids), NEVER_MS, dtype=np.int64)
+    fraud = said.what == Counted.FRAUD
+    np.minimum.at(labelled_ms, said.attempt[fraud], said.at_ms[fraud])
+    first = fraud & (said.at_ms == labelled_ms[said.attempt])
+    return labelled_ms, said.of(~first).beside(_outcomes(folder, attempt_ids))
 
 
-def _millis(column: pa.ChunkedArray) -> Int64s:
-    millis: Int64s = (
-        column.cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy().astype(np.int64)
-    )
-    return millis
+def _outcomes(folder: Path, attempt_ids: pa.ChunkedArray) -> FollowUps:
+    path = folder / "outcomes.parquet"
+    if not path.exists():  # made before there were any
+        return FollowUps.none()
+    columns = ["attempt_id", "kind", "received_at"]
+    return FollowUps.of_outcomes(attempt_ids, pq.read_table(path, columns=columns))
 
 
 def _document(row: Mapping[str, Any]) -> dict[str, Any]:

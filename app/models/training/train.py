@@ -175,7 +175,9 @@ class _Split:
         """Fingerprint and period of the data."""
         history = self._history
         digest = hashlib.sha256()
-        for column in (history.received_ms, history.amount_ref, history.labelled_ms):
+        later = history.later
+        columns = (history.received_ms, history.amount_ref, history.labelled_ms)
+        for column in (*columns, later.attempt, later.known_ms, later.what):
             digest.update(np.ascontiguousarray(column).tobytes())
         names = ("fit_from_day", "calibrate_from_day", "gap_from_day", "test_from_day")
         return {

@@ -9,7 +9,8 @@ import pytest
 from app.simulator.config import SimulatorConfig
 from app.simulator.generate import Summary, simulate
 
-CONFIG = SimulatorConfig(seed=11, attempts=30_000)
+# More fraud than is usual, so that few attempts hold campaigns of every pattern.
+CONFIG = SimulatorConfig(seed=11, attempts=30_000, fraud_share=0.02, new_pattern_from=41)
 
 
 def read_attempts(folder: Path) -> pa.Table:
@@ -36,6 +37,11 @@ def attempts(summary: Summary) -> pa.Table:
 @pytest.fixture(scope="session")
 def labels(summary: Summary) -> pa.Table:
     return pq.read_table(summary.folder / "labels.parquet")
+
+
+@pytest.fixture(scope="session")
+def outcomes(summary: Summary) -> pa.Table:
+    return pq.read_table(summary.folder / "outcomes.parquet")
 
 
 @pytest.fixture(scope="session")

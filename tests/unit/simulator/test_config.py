@@ -17,6 +17,9 @@ from app.simulator.config import PatternMix, RegionMix, SimulatorConfig
         ({"merchants": 19}, "merchants must be 20 or more"),
         ({"customers": 99}, "customers must be 100 or more"),
         ({"fraud_share": 0.21}, "fraud_share must be from 0 to 0.2"),
+        ({"new_pattern_from": 0}, "new_pattern_from must be from 1 to 60, the last day"),
+        ({"new_pattern_from": 61}, "new_pattern_from must be from 1 to 60, the last day"),
+        ({"new_pattern_share": 0.0}, "new_pattern_share must be above 0, at most 1"),
     ],
 )
 def test_a_setting_out_of_range_is_refused_in_one_sentence(settings, sentence):
@@ -55,6 +58,23 @@ def test_a_region_without_traffic_is_refused(settings, sentence):
 def test_pattern_shares_must_add_up_to_one():
     with pytest.raises(ValueError, match=r"must be 0 or more and add up to 1$"):
         PatternMix(card_testing=0.5, stolen_card=0.5, merchant_compromise=0.5)
+
+
+def test_a_share_that_is_set_leaves_the_others_their_proportions():
+    mix = PatternMix().with_shares({"card_testing": 0.58})
+    assert mix.card_testing == 0.58
+    assert mix.stolen_card == pytest.approx(0.13)
+    assert mix.friendly_fraud == pytest.approx(0.04)
+
+
+def test_a_share_of_an_unknown_pattern_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"^there is no fraud pattern 'ghosts'; there are card_"):
+        PatternMix().with_shares({"ghosts": 0.5})
+
+
+def test_shares_beyond_the_whole_are_refused():
+    with pytest.raises(ValueError, match=r"add up to 1$"):
+        PatternMix().with_shares({"card_testing": 0.7, "stolen_card": 0.7})
 
 
 def test_customers_and_merchants_follow_from_the_attempts_unless_set():

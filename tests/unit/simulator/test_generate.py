@@ -4,16 +4,20 @@ import datetime as dt
 import json
 import re
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from app.api.wire import Attempt
+from app.models.training.history import load_history
 from app.simulator.config import PatternMix, RegionMix, SimulatorConfig
 from app.simulator.generate import Summary, simulate
 
 SMALL = SimulatorConfig(seed=3, attempts=2_000, days=4)
 TEXT, COUNT, FLAG, INSTANT = pa.string(), pa.int64(), pa.bool_(), pa.timestamp("ms", tz="UTC")
+NUMBER = pa.float64()
 COLUMNS = {
     "attempt_id": TEXT,
     "received_at": INSTANT,
@@ -31,10 +35,18 @@ COLUMNS = {
     "transaction__kind": TEXT,
     "transaction__channel": TEXT,
     "transaction__entry_mode": TEXT,
+    "transaction__avs": TEXT,
+    "transaction__cvv": TEXT,
+    "transaction__three_ds__version": TEXT,
+    "transaction__three_ds__status": TEXT,
+    "transaction__three_ds__eci": TEXT,
+    "transaction__three_ds__liability_shift": FLAG,
     "customer__id": TEXT,
     "customer__account_created_at": INSTANT,
     "customer__email_hash": TEXT,
     "customer__email_domain": TEXT,
+    "attributes__password_age_days": NUMBER,
+    "attributes__email_age_days": NUMBER,
     "device__id": TEXT,
     "device__kind": TEXT,
     "device__os": TEXT,
@@ -46,6 +58,8 @@ COLUMNS = {
     "network__proxy": FLAG,
     "address__billing_country": TEXT,
     "address__shipping_country": TEXT,
+    "address__shipping_matches_billing": FLAG,
+    "address__delivery": TEXT,
     "basket__items": COUNT,
     "basket__gift_cards": FLAG,
     "fraud": FLAG,
@@ -108,7 +122,7 @@ def test_attempts_are_sorted_by_receipt(attempts: pa.Table):
 def test_volume_and_fraud_rate_are_near_what_was_asked_for(summary: Summary, attempts: pa.Table):
     assert summary.attempts == attempts.num_rows
     assert abs(summary.attempts - 30_000) < 900
-    assert 0.001 < summary.fraud_rate < 0.008
+    assert 0.014 < summary.fraud_rate < 0.03
     assert min(summary.fraud.values()) > 0
 
 
@@ -120,12 +134,12 @@ def test_a_world_without_fraud_has_no_labels(tmp_path):
 
 
 def test_one_pattern_alone_can_be_asked_for(tmp_path):
-    only = PatternMix(card_testing=1, stolen_card=0, merchant_compromise=0)
+    only = PatternMix().with_shares({"card_testing": 1})
     summary = simulate(
         SimulatorConfig(attempts=2_000, days=4, fraud_share=0.1, patterns=only), tmp_path
     )
     assert summary.fraud["card_testing"] > 0
-    assert summary.fraud["stolen_card"] == summary.fraud["merchant_compromise"] == 0
+    assert [name for name, count in summary.fraud.items() if count] == ["card_testing"]
 
 
 def test_one_region_with_one_country_is_a_world(tmp_path):
@@ -203,7 +217,32 @@ def test_the_manifest_says_what_was_asked_for_and_what_was_made(summary: Summary
     assert manifest["config"]["merchants"] == 120
     assert manifest["counts"]["attempts"] == summary.attempts
     assert manifest["counts"]["fraud"] == summary.fraud
-    assert manifest["generator_version"] == 1
+    assert manifest["counts"]["outcomes"] == summary.outcomes
+    assert manifest["generator_version"] == 2
+    ages = manifest["counts"]["fraud_labels_by_age"]["stolen_card"]["chargeback"]
+    assert ages["day_7"] < ages["day_30"] <= ages["day_60"]
+
+
+def test_the_columns_that_the_manifest_says_are_missing_are_missing_as_often(
+    summary: Summary, attempts: pa.Table, merchants: pa.Table
+):
+    manifest = json.loads((summary.folder / "manifest.json").read_text(encoding="utf-8"))
+    rules = manifest["rules"]["missing"]
+    tables = {"attempts": attempts.filter(attempts["customer__id"].is_valid()), "merchants": merchants}  # fmt: skip
+    columns = [(of, name) for of in rules.values() for name in of["columns"]]
+    assert len(columns) == 5
+    for of, name in columns:
+        table, column = name.split(".")
+        missing = tables[table][column].null_count / tables[table].num_rows
+        # Within four standard deviations of a share of as many rows.
+        spread = (of["share"] * (1 - of["share"]) / tables[table].num_rows) ** 0.5
+        assert abs(missing - of["share"]) < 4 * spread
+
+
+def test_every_attempt_of_a_simulation_is_one_that_the_wire_takes(summary: Summary):
+    history = load_history(summary.folder)
+    for document in history.take(np.arange(0, len(history), 29)).documents():
+        msgspec.convert(document, Attempt)
 
 
 def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path):
