@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from app.features.directory import publish_directory
+from app.features.formulas import Formulas
 from app.features.snapshot import publish_snapshot
-from app.features.spec import FeatureSet
+from app.features.spec import FeatureSet, InputState
 from app.models.artifact import Artifact
 from app.models.training.history import History, load_history
 from app.models.training.inputs import Table, hot_merchants, inputs_of, snapshot_batches
@@ -34,6 +35,8 @@ SEED = 7
 FIRST_SETTINGS = TrainSettings(iterations=200, learning_rate=0.08, genuine_rows_max=50_000)
 
 CARDS_TESTED = 12
+# Amounts over the card's own mean: like it, and far above it.
+REGULAR, FAR_ABOVE = 0.1, 5.0
 CARD_TESTING = f"card testing, card number {CARDS_TESTED}"
 
 Report = Callable[[float, str], None]
@@ -103,7 +106,7 @@ def release(
     )
     hot = hot_merchants(history, features, history.end_ms)
     registry.hot_merchants.write_text("".join(f"{name}\n" for name in hot), encoding="utf-8")
-    registry.samples.write_bytes(msgspec.json.encode(_samples(history, table)))
+    registry.samples.write_bytes(msgspec.json.encode(_samples(history, table, artifact)))
     report(1.0, "released")
     return artifact, metrics
 
@@ -123,25 +126,26 @@ def _publish_snapshot(folder: Path, history: History, features: FeatureSet) -> N
     roll_back(folder, version)
 
 
-def _samples(history: History, table: Table) -> list[dict[str, Any]]:
-    """A few attempts that show what the service does; read by `app.samples`."""
+def _samples(history: History, table: Table, artifact: Artifact) -> list[dict[str, Any]]:
+    """A few attempts that show what the service does; read by `app.samples`.
+
+    Of each kind of fraud the one that a first start finds riskiest, whose counters are empty.
+    """
     ratio = table.number("amount_to_card_mean_eod")
     pattern = _patterns(history)
-    late = np.arange(len(history)) > len(history) * 0.8
     wanted = {
-        "a regular customer": (~history.fraud, -np.abs(ratio - 1)),
-        "far above the card's mean": (pattern == "stolen_card", ratio),
-        "a merchant with much fraud": (
-            pattern == "merchant_compromise",
-            table.number("merchant_fraud_rate_28d_eod"),
-        ),
-        CARD_TESTING: (pattern == "card_testing", table.number("device_cards_24h")),
+        "a regular customer": ~history.fraud & (np.abs(ratio - 1) < REGULAR),
+        "far above the card's mean": (pattern == "stolen_card") & (ratio > FAR_ABOVE),
+        "a merchant with much fraud": pattern == "merchant_compromise",
+        CARD_TESTING: pattern == "card_testing",
     }
+    late = np.arange(len(history)) > len(history) * 0.8
     chosen = {}
-    for name, (mask, by) in wanted.items():
-        rows = np.flatnonzero(late & mask)
+    for name, kind in wanted.items():
+        rows = np.flatnonzero(late & kind)
         if len(rows):
-            chosen[name] = rows[np.argmax(np.nan_to_num(by[rows], nan=-np.inf))]
+            risk = _scored_cold(table.take(rows), artifact)
+            chosen[name] = rows[np.argmax(risk) if history.fraud[rows[0]] else np.argmin(risk)]
     documents = history.take(np.array(list(chosen.values()))).documents()
     samples: list[dict[str, Any]] = [
         {"name": name, "cards": CARDS_TESTED if name == CARD_TESTING else 1, "body": body}
@@ -154,6 +158,21 @@ def _samples(history: History, table: Table) -> list[dict[str, Any]]:
         "instrument": {"token": "tok_never_seen"},
     }
     return [*samples, {"name": "nothing known but the amount", "cards": 1, "body": stranger}]
+
+
+def _scored_cold(table: Table, artifact: Artifact) -> npt.NDArray[np.float64]:
+    """Raw scores of the full model while no counter has seen anything, shape (attempts,)."""
+    features = table.features
+    numbers, categories = table.numbers.copy(), table.categories.copy()
+    nothing = np.zeros((len(numbers), len(features.counters)))
+    numbers[:, -len(features.features) :] = Formulas(features.features, features.counters).inputs(
+        nothing,
+        amount=table.number("amount_ref").astype(np.float64),
+        now_ms=np.zeros(len(numbers), dtype=np.int64),
+    )
+    states = categories[:, -len(features.entities) :]
+    states[states != InputState.NOT_MAPPED.value] = InputState.NEVER_SEEN.value
+    return artifact.full.raw(numbers, categories)
 
 
 def _patterns(history: History) -> npt.NDArray[np.object_]:
