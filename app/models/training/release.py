@@ -147,6 +147,9 @@ def _samples(history: History, table: Table, artifact: Artifact) -> list[dict[st
             risk = _scored_cold(table.take(rows), artifact)
             chosen[name] = rows[np.argmax(risk) if history.fraud[rows[0]] else np.argmin(risk)]
     documents = history.take(np.array(list(chosen.values()))).documents()
+    for row, document in zip(chosen.values(), documents, strict=True):
+        if history.fraud[row]:  # by the end of the history its own device is an old acquaintance
+            document.setdefault("device", {})["id"] = f"dev_sample_{row}"
     samples: list[dict[str, Any]] = [
         {"name": name, "cards": CARDS_TESTED if name == CARD_TESTING else 1, "body": body}
         for name, body in zip(chosen, documents, strict=True)
