@@ -64,11 +64,15 @@ def test_a_simulated_history_is_the_same_when_it_comes_by_a_mapping(trained, tmp
     else:
         pq.write_table(table, tmp_path / name)
     fields = [field for field in WIRE_FIELDS if column_of(field) in table.column_names]
+    extras = [name for name in table.column_names if name.startswith("attributes__")]
     (tmp_path / "mapping.yaml").write_text(
         "time: received_at\n"
         "amount: {column: amount__value, currency: {column: amount__currency}, unit: minor}\n"
         "label: {column: fraud, delay_days: 30}\n"
-        "provenance: simulated\n" + "".join(f"{field}: {column_of(field)}\n" for field in fields)
+        "provenance: simulated\n"
+        + "".join(f"{field}: {column_of(field)}\n" for field in fields)
+        + "attributes:\n"
+        + "".join(f"  {name.removeprefix('attributes__')}: {name}\n" for name in extras)
     )
     mapped = read_history(tmp_path / name, tmp_path / "mapping.yaml")
     assert (mapped.received_ms == own.received_ms).all()

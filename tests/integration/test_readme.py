@@ -35,7 +35,8 @@ def test_the_curl_example_gives_the_answer_printed_there(service):
 
 
 def test_every_command_of_the_table_exists(stepdown, tmp_path):
-    listed = re.findall(r"^\| `([a-z`, ]+)` \|", README.split("## Commands")[1], re.MULTILINE)
+    commands = README.split("## Commands")[1].split("\n## ")[0]
+    listed = re.findall(r"^\| `([a-z`, ]+)` \|", commands, re.MULTILINE)
     names = [name for cell in listed for name in re.findall(r"[a-z]+", cell)]
     assert {"up", "down", "status", "decide"} <= set(names)
     shown = stepdown("--help", home=tmp_path).stdout
