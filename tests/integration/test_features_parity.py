@@ -76,7 +76,7 @@ def test_every_feature_has_values_other_than_nothing(rehearsed):
     [
         ("card_amount_24h", {"ring": Ring(window_ms=DAY_MS, buckets=3)}),
         ("merchant_matured_7d", {"ring": Ring(window_ms=7 * DAY_MS)}),
-        ("merchant_fraud_28d", {"minus": Counted.NOTHING}),
+        ("card_attempted_1h", {"minus": Counted.NOTHING}),
     ],
 )
 def test_a_counter_that_means_something_else_is_found(rehearsed, counter, changed):
