@@ -7,17 +7,24 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from app.command_line import (
+    DataOption,
+    HomeOption,
+    JsonOption,
+    MappingOption,
+    print_json,
+    print_said,
+    progress,
+    shown,
+)
 from app.errors import OperatorError
 from app.features.names import FeatureSetName
 from app.fresh_id import fresh_id
@@ -28,21 +35,6 @@ __all__ = ["app"]
 app = typer.Typer()
 keys = typer.Typer(no_args_is_help=True, help="API keys; running scorers follow within a second.")
 app.add_typer(keys, name="keys")
-
-HomeOption = Annotated[
-    Path, typer.Option(envvar="STEPDOWN_HOME", help="Folder of all state and logs.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-DataOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder of a simulated history, or with --mapping any Parquet or CSV; "
-        "HOME/data by default."
-    ),
-]
-MappingOption = Annotated[
-    Path | None, typer.Option(help="File that says what the columns of --data are.")
-]
 
 
 @app.command()
@@ -68,12 +60,12 @@ def decide(
 
     answer = post_decision(api, _attempt(attempt, home), key=_key(home))
     if json:
-        _print_json(answer)
+        print_json(answer)
         return
     table = Table(show_header=False, box=None)
     for name, value in answer.items():
         if name != "token":
-            table.add_row(f"[bold]{name}", _shown(value))
+            table.add_row(f"[bold]{name}", shown(value))
     Console().print(table)
 
 
@@ -118,7 +110,7 @@ def simulate(
             patterns=PatternMix().with_shares(_shares(pattern or [])),
             new_pattern_from=new_pattern_from,
         )
-        with _progress(json=json) as report:
+        with progress(json=json) as report:
             summary = run(config, folder, progress=report)
     except FileExistsError:
         raise OperatorError(f"{folder} is not empty; add --overwrite, or choose --out.") from None
@@ -134,7 +126,7 @@ def simulate(
         "merchants": summary.merchants,
         "took_s": round(time.monotonic() - started_s, 1),
     }
-    _print_said(said, json=json)
+    print_said(said, json=json)
 
 
 @app.command()
@@ -165,7 +157,7 @@ def train(
     from app.models.training.release import release
     from app.publish import adopt
 
-    with _progress(json=json) as report:
+    with progress(json=json) as report:
         report(0.0, "reading the history")
         history = read_history(where, mapping)
         artifact, metrics = release(
@@ -188,7 +180,7 @@ def train(
         "rungs": metrics,
     }
     if json:
-        _print_json(said)
+        print_json(said)
         return
     from app.models.training.tables import print_evaluation
 
@@ -231,7 +223,7 @@ def evaluate(
             delay_days=delay_days,
         )
     if json:
-        _print_json(said)
+        print_json(said)
         return
     from app.models.training.tables import print_evaluation
 
@@ -249,7 +241,7 @@ def _last_week(where: Path, mapping: Path | None, home: Path, *, json: bool) -> 
 
     folder = Registry(home).folder / "model"
     artifact = load_artifact(folder, current(folder))
-    with _progress(json=json) as report:
+    with progress(json=json) as report:
         history = read_history(where, mapping)
         features = feature_set(artifact.facts.features)
         table = inputs_of(history, features, lambda done, what: report(0.3 * done, what))
@@ -277,7 +269,7 @@ def _folds(
 
     plan = FoldPlan(protocol=protocol, folds=folds, train_days=train_days, delay_days=delay_days)
     started_s = time.monotonic()
-    with _progress(json=json) as report:
+    with progress(json=json) as report:
         report(0.0, "reading the history")
         history = read_history(*source)
         said = measure_folds(history, REFERENCE, plan, seeds=seeds, report=report)
@@ -324,7 +316,7 @@ def add_key(
     except ValueError as error:
         raise OperatorError(f"{error}.") from None
     if json:
-        _print_json({"key": key, "tenant": tenant, "scopes": scopes})
+        print_json({"key": key, "tenant": tenant, "scopes": scopes})
     else:
         typer.echo(key)
 
@@ -339,7 +331,7 @@ def list_keys(home: HomeOption = Path(".stepdown"), json: JsonOption = False) ->
     except ValueError as error:
         raise OperatorError(f"{error}.") from None
     if json:
-        _print_json({"keys": [{"id": k.id, "tenant": k.tenant, "scopes": k.scopes} for k in kept]})
+        print_json({"keys": [{"id": k.id, "tenant": k.tenant, "scopes": k.scopes} for k in kept]})
         return
     table = Table("id", "tenant", "scopes")
     for key in kept:
@@ -419,45 +411,3 @@ def _key(home: Path) -> str:
 
 def _regions(home: Path) -> list[Path]:
     return sorted(home.glob("*/published"))
-
-
-@contextmanager
-def _progress(*, json: bool) -> Iterator[Callable[[float, str], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=json), transient=True) as progress:
-        task = progress.add_task("", total=1.0)
-
-        def report(done: float, what: str) -> None:
-            progress.update(task, completed=done, description=what)
-
-        yield report
-
-
-def _print_said(said: Mapping[str, Any], *, json: bool) -> None:
-    if json:
-        _print_json(said)
-        return
-    table = Table(show_header=False, box=None)
-    for name, value in said.items():
-        table.add_row(f"[bold]{name}", _shown(value))
-    Console().print(table)
-
-
-def _shown(value: object) -> str:
-    match value:
-        case float():
-            return f"{value:.4g}"
-        case int() if not isinstance(value, bool):
-            return f"{value:,}"
-        case dict():
-            return ", ".join(f"{name} {_shown(of)}" for name, of in value.items())
-        case list():
-            return "; ".join(_shown(of) for of in value) or "-"
-        case None:
-            return "-"
-        case _:
-            return str(value)
-
-
-def _print_json(what: Mapping[str, Any]) -> None:
-    typer.echo(msgspec.json.encode(what).decode())

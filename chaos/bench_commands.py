@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from app.command_line import JsonOption, print_said
 from app.features.names import FeatureSetName
 
 __all__ = ["bench"]
 
 bench = typer.Typer(no_args_is_help=True, help="Measure what a decision costs.")
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
 @bench.command("write-side")
@@ -39,7 +35,7 @@ def write_side(
     from chaos.write_side import measure_write_side
 
     row = measure_write_side(feature_set(features), shards=shards, batch=batch, decisions=decisions)
-    _print_said(msgspec.to_builtins(row), json=json)
+    print_said(msgspec.to_builtins(row), json=json)
 
 
 @bench.command("scorer")
@@ -59,14 +55,4 @@ def scorer(
     result = asyncio.run(
         measure_scorer_side(target.world, target.load, region=target.region, seconds=seconds)
     )
-    _print_said(msgspec.to_builtins(result), json=json)
-
-
-def _print_said(said: Mapping[str, Any], *, json: bool) -> None:
-    if json:
-        typer.echo(msgspec.json.encode(said).decode())
-        return
-    table = Table(show_header=False, box=None)
-    for name, value in said.items():
-        table.add_row(f"[bold]{name}", f"{value:,}" if isinstance(value, int) else str(value))
-    Console().print(table)
+    print_said(msgspec.to_builtins(result), json=json)

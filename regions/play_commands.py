@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from app.command_line import progress
 from app.errors import OperatorError
 from regions.world.errors import WorldError
 
@@ -86,7 +84,7 @@ def play(
     pace = Pace(
         lockstep=lockstep, rate=rate, deadline_ms=deadline_ms or (PATIENT_MS if lockstep else 80)
     )
-    with _progress(json=json) as report:
+    with progress(json=json) as report:
         report(0.0, "reading the history")
         features = feature_set(artifact.facts.features)
         script = script_of(
@@ -146,11 +144,3 @@ def _show(result: Report) -> None:
     ):
         table.add_row(f"[bold]{name}", value)
     Console().print(table)
-
-
-@contextmanager
-def _progress(*, json: bool) -> Iterator[Callable[[float, str], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=json), transient=True) as progress:
-        task = progress.add_task("", total=1.0)
-        yield lambda done, what: progress.update(task, completed=done, description=what)

@@ -21,6 +21,7 @@ __all__ = [
     "Label",
     "Model",
     "Outcome",
+    "OutcomeKind",
     "Problem",
     "ReasonText",
     "ThresholdsShown",
@@ -193,21 +194,24 @@ class Attempt(Part, frozen=True, omit_defaults=True):
     step_up_available: bool = True
 
 
+OutcomeKind = Literal[
+    "challenge_passed",
+    "challenge_failed",
+    "challenge_abandoned",
+    "authorised",
+    "issuer_declined",
+    "captured",
+    "reversed",
+    "refunded",
+    "superseded",
+]
+
+
 class Outcome(Part, frozen=True, omit_defaults=True):
     """What became of an attempt, `POST /v1/outcomes`. Names its decision, its attempt, or both."""
 
     outcome_id: Id
-    kind: Literal[
-        "challenge_passed",
-        "challenge_failed",
-        "challenge_abandoned",
-        "authorised",
-        "issuer_declined",
-        "captured",
-        "reversed",
-        "refunded",
-        "superseded",
-    ]
+    kind: OutcomeKind
     occurred_at: Instant
     decision_id: Id | UnsetType = UNSET
     attempt_id: Id | UnsetType = UNSET

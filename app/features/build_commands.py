@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from app.command_line import print_said, progress
 from app.errors import OperatorError
 from app.features.names import FeatureSetName
 from app.publish import adopt, prune
@@ -62,7 +58,7 @@ def snapshot(
     registry = Registry(home)
     folders = _published(home, region or [])
     as_of_ms = _midnight_ms(as_of)
-    with _progress(json=json) as report:
+    with progress(json=json) as report:
         built, hot = _build(
             registry, features, tenant=tenant, as_of_ms=as_of_ms, rows_max=rows_max, report=report
         )
@@ -82,7 +78,7 @@ def snapshot(
         "published": [str(folder) for folder in folders],
         "took_s": round(time.monotonic() - started_s, 1),
     }
-    _print_said(said, json=json)
+    print_said(said, json=json)
 
 
 def _build(
@@ -152,33 +148,3 @@ def _write_lists(paths: list[Path], ids: list[str]) -> None:
             write_list(path, ids)
         except OSError as error:
             raise OperatorError(f"{path} cannot be written: {error.strerror}.") from None
-
-
-@contextmanager
-def _progress(*, json: bool) -> Iterator[Callable[[float, str], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=json), transient=True) as progress:
-        task = progress.add_task("", total=1.0)
-        yield lambda done, what: progress.update(task, completed=done, description=what)
-
-
-def _print_said(said: Mapping[str, Any], *, json: bool) -> None:
-    if json:
-        typer.echo(msgspec.json.encode(said).decode())
-        return
-    table = Table(show_header=False, box=None)
-    for name, value in said.items():
-        table.add_row(f"[bold]{name}", _shown(value))
-    Console().print(table)
-
-
-def _shown(value: object) -> str:
-    match value:
-        case int():
-            return f"{value:,}"
-        case dict():
-            return ", ".join(f"{name} {_shown(of)}" for name, of in value.items())
-        case list():
-            return "; ".join(value) or "-"
-        case _:
-            return str(value)

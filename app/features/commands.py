@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from app.command_line import (
+    DataOption,
+    HomeOption,
+    JsonOption,
+    MappingOption,
+    print_json,
+    progress,
+)
 from app.errors import OperatorError
 from app.features.backfill_commands import backfill
 from app.features.build_commands import snapshot
@@ -36,22 +41,8 @@ features.command("backfill")(backfill)
 features.command("merchants")(merchants)
 
 
-HomeOption = Annotated[
-    Path, typer.Option(envvar="STEPDOWN_HOME", help="Folder of all state and logs.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 FeaturesOption = Annotated[FeatureSetName, typer.Option(help="Feature set.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Same seed, same figures.")]
-DataOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder of a simulated history, or with --mapping any Parquet or CSV; "
-        "HOME/data by default."
-    ),
-]
-MappingOption = Annotated[
-    Path | None, typer.Option(help="File that says what the columns of --data are.")
-]
 
 
 @features.command()
@@ -81,7 +72,7 @@ def parity(
     from app.features.sets import feature_set
 
     chosen = feature_set(features)
-    with _progress(json=json) as report:
+    with progress(json=json) as report:
         if served:
             result = served_parity(home, chosen, newest=events, report=report)
         else:
@@ -105,7 +96,7 @@ def parity(
                     report=lambda share, what: report(0.5 + 0.5 * share, what),
                 )
     if json:
-        _print_json(result)
+        print_json(result)
     else:
         print_parity(result)
     if result.mismatches:
@@ -123,14 +114,14 @@ def windows(
     """Measure rings against exact windows, on a history and on bursts."""
     from app.features.window_error import velocity, window_errors
 
-    with _progress(json=json) as report:
+    with progress(json=json) as report:
         history = _history(home, data, mapping, lambda share, what: report(0.5 * share, what))
         report(0.5, "windows of a history")
         errors = list(window_errors(history, seed=seed))
         report(0.9, "bursts")
         bursts = velocity(seed=seed)
     if json:
-        _print_json({"windows": errors, "velocity": bursts})
+        print_json({"windows": errors, "velocity": bursts})
     else:
         print_windows(errors, bursts)
 
@@ -184,7 +175,7 @@ def explain(
         settings = msgspec.structs.replace(settings, datastore_password_file=str(embedded))
     explained = read(settings, entity_of(entity, settings.feature_set), id, tenant=tenant)
     if json:
-        _print_json(explained)
+        print_json(explained)
     else:
         print_explained(explained)
 
@@ -209,19 +200,3 @@ def _history(
             raise OperatorError(f"{folder} holds no finished simulation; move it away.") from None
     report(1.0, "reading the history")
     return read_history(folder, mapping)
-
-
-@contextmanager
-def _progress(*, json: bool) -> Iterator[Callable[[float, str], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=json), transient=True) as progress:
-        task = progress.add_task("", total=1.0)
-
-        def report(done: float, what: str) -> None:
-            progress.update(task, completed=done, description=what)
-
-        yield report
-
-
-def _print_json(what: Any) -> None:
-    typer.echo(msgspec.json.encode(what).decode())

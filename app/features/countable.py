@@ -13,7 +13,7 @@ from app.features.rings import Int64s
 from app.features.spec import Entity
 from app.record.frames import Kind, Record
 
-__all__ = ["Countable", "countable", "events_of"]
+__all__ = ["WHAT_OF_ACTION", "WHAT_OF_NAME", "Countable", "countable", "events_of"]
 
 
 class Countable(msgspec.Struct, frozen=True):
@@ -61,12 +61,12 @@ class _Effect(msgspec.Struct, frozen=True):
 
 _decision = msgspec.msgpack.Decoder(_Decision)
 _effect = msgspec.msgpack.Decoder(_Effect)
-_OF_ACTION = {
+WHAT_OF_ACTION = {
     "approve": int(Counted.ATTEMPTED),
     "step_up": int(Counted.ATTEMPTED | Counted.STEPPED_UP),
     "decline": int(Counted.ATTEMPTED | Counted.DECLINED),
 }
-_OF_NAME = {kind.name.lower(): kind.value for kind in Counted if kind.name}
+WHAT_OF_NAME = {kind.name.lower(): kind.value for kind in Counted if kind.name}
 _LARGE = int(Counted.LARGE)
 
 
@@ -78,7 +78,7 @@ def countable(record: Record) -> Countable | None:
     """
     if record.kind is Kind.DECISION:
         made = _decision.decode(record.payload)
-        what = _OF_ACTION.get(made.action, int(Counted.ATTEMPTED))
+        what = WHAT_OF_ACTION.get(made.action, int(Counted.ATTEMPTED))
         return Countable(
             made.tenant,
             made.received_ms,
@@ -92,7 +92,7 @@ def countable(record: Record) -> Countable | None:
         return Countable(
             effect.tenant,
             effect.at_ms,
-            _OF_NAME.get(effect.what, 0),  # of a release to come: not known here
+            WHAT_OF_NAME.get(effect.what, 0),  # of a release to come: not known here
             effect.amount_ref,
             effect.entities,
             effect.bits,

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.features.blocks import Events
+from app.features.countable import WHAT_OF_ACTION, WHAT_OF_NAME
 from app.features.counter_store import shard_of
 from app.features.events import Counted
 from app.features.packed import Layout
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Keys", "OfKeys", "int64s", "rows_where"]
 
 Number = TypeVar("Number", np.int64, np.uint64)
-
-_OF_ACTION = {
-    "step_up": int(Counted.ATTEMPTED | Counted.STEPPED_UP),
-    "decline": int(Counted.ATTEMPTED | Counted.DECLINED),
-}
-_OF_NAME = {kind.name.lower(): int(kind) for kind in Counted if kind.name}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +120,8 @@ class Keys:
 def _what(rows: pa.Table) -> Int64s:
     """What each event counts as, `Counted` flags."""
     if "what" in rows.column_names:
-        return _flags(rows["what"], _OF_NAME, 0)  # of a release to come: not known here
-    flags = _flags(rows["action"], _OF_ACTION, int(Counted.ATTEMPTED))
+        return _flags(rows["what"], WHAT_OF_NAME, 0)  # of a release to come: not known here
+    flags = _flags(rows["action"], WHAT_OF_ACTION, int(Counted.ATTEMPTED))
     large = rows["large"].fill_null(False).to_numpy()
     return np.asarray(flags | large * int(Counted.LARGE))
 

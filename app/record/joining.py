@@ -14,12 +14,13 @@ attempt ends with does not depend on the order in which journals are read.
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from app.api.wire import OutcomeKind
 from app.ids import EventId
 from app.record.attempt import Attempt, decision_id_of, decision_key
 from app.record.effect import Effect
@@ -28,19 +29,7 @@ from app.record.frames import Kind
 
 __all__ = ["LABELS", "OUTCOMES", "Said", "join", "said_of"]
 
-OUTCOMES = frozenset(
-    {
-        "challenge_passed",
-        "challenge_failed",
-        "challenge_abandoned",
-        "authorised",
-        "issuer_declined",
-        "captured",
-        "reversed",
-        "refunded",
-        "superseded",
-    }
-)
+OUTCOMES: frozenset[str] = frozenset(get_args(OutcomeKind))
 LABELS = frozenset({"fraud", "not_fraud", "withdrawn"})
 # Ids remembered of an attempt; one that comes again behind so many others counts again.
 SEEN_MAX = 64

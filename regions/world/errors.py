@@ -2,7 +2,6 @@
 
 WorldError
 |- SettingsError        a setting has a value that cannot be
-|- MissingToolError     something that has to be installed is not
 |- BusyPortError        another program has a port that we need
 |- LockHeldError        another command or supervisor works on this home
 |- NotRunningError      no supervisor answers
@@ -15,7 +14,6 @@ from __future__ import annotations
 __all__ = [
     "BusyPortError",
     "LockHeldError",
-    "MissingToolError",
     "NotReadyError",
     "NotRunningError",
     "RefusedError",
@@ -30,10 +28,6 @@ class WorldError(Exception):
 
 class SettingsError(WorldError):
     """A setting has a value that cannot be."""
-
-
-class MissingToolError(WorldError):
-    """Something that has to be installed is not."""
 
 
 class BusyPortError(WorldError):
