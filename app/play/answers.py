@@ -144,7 +144,7 @@ def book_rows(script: Script) -> Int64s:
 
 def offline_scores(script: Script, features: FeatureSet, artifact: Artifact) -> Float64s:
     """The full rung's score of every posted attempt, from the history alone."""
-    table = inputs_of(script.history, features).take(script.rows)
+    table = inputs_of(script.history, features, attempts=script.rows)
     facts = artifact.full.facts
     raw = artifact.full.raw(
         np.ascontiguousarray(table.numbers[:, : len(facts.numbers)]),

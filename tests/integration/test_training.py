@@ -15,12 +15,12 @@ from app.features.spec import InputState
 from app.manifest import Manifest
 from app.models.artifact import load_artifact
 from app.models.training.folds import FoldPlan
-from app.models.training.history import load_history
+from app.models.training.history import NEVER_MS, load_history
 from app.models.training.inputs import inputs_of
 from app.models.training.metrics import METRICS
 from app.models.training.names import Protocol
 from app.models.training.prequential import measure_folds
-from app.models.training.train import TrainSettings, train
+from app.models.training.train import TrainSettings, attempts_needed, train
 from app.simulator.config import SimulatorConfig
 from app.simulator.generate import simulate
 
@@ -73,6 +73,42 @@ def test_another_seed_gives_another_identity(history, table, trainings, tmp_path
     folder, first, _ = trainings[0]
     other = manifest_of(tmp_path, artifact).facts["identity"]
     assert other != manifest_of(folder, first).facts["identity"]
+
+
+def test_another_label_gives_another_identity(history, table, trainings, tmp_path):
+    labelled_ms = history.labelled_ms.copy()
+    labelled_ms[np.flatnonzero(labelled_ms < NEVER_MS)[-1]] = NEVER_MS
+    artifact, _ = train(replace(history, labelled_ms=labelled_ms), table, tmp_path, QUICK)
+    folder, first, _ = trainings[0]
+    other = manifest_of(tmp_path, artifact).facts["identity"]
+    assert other != manifest_of(folder, first).facts["identity"]
+
+
+def test_inputs_of_some_attempts_are_those_they_have_among_all(history, table):
+    attempts = np.flatnonzero(np.arange(len(history)) % 7 == 3)
+    some, among_all = inputs_of(history, REFERENCE, attempts=attempts), table.take(attempts)
+    np.testing.assert_array_equal(some.numbers, among_all.numbers)
+    assert (some.categories == among_all.categories).all()
+
+
+def test_attempts_without_inputs_are_refused(history, table):
+    some = replace(table.take(np.array([3, 8])), attempts=np.array([3, 8]))
+    assert some.rows(np.array([8, 3])).tolist() == [1, 0]
+    for missing in (4, 9, len(history)):
+        with pytest.raises(ValueError, match="does not hold"):
+            some.rows(np.array([3, missing]))
+
+
+def test_training_needs_no_other_inputs_than_it_says(history, table, tmp_path):
+    settings = replace(QUICK, genuine_rows_max=3_000)
+    needed = attempts_needed(history, settings)
+    assert len(needed) < len(history) / 2
+    some = inputs_of(history, REFERENCE, attempts=needed)
+    identities = []
+    for name, inputs in (("all", table), ("some", some)):
+        artifact, _ = train(history, inputs, tmp_path / name, settings)
+        identities.append(manifest_of(tmp_path / name, artifact).facts["identity"])
+    assert identities[0] == identities[1]
 
 
 def test_inputs_that_the_data_do_not_hold_change_no_score(table, trainings):

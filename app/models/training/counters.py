@@ -48,9 +48,17 @@ class EventLog:
     linking: Mapping[Entity, Int64s]
 
     @classmethod
-    def of_history(cls, history: History) -> EventLog:
-        """Attempts, and what counts after them."""
+    def of_history(cls, history: History, counters: Sequence[Counter] | None = None) -> EventLog:
+        """Attempts, and what counts after them.
+
+        Args:
+            history: all attempts.
+            counters: what is to be computed: other events are left out, which are most of those
+                after an attempt. By default all are kept.
+        """
         later = history.follow_ups()
+        if counters is not None:
+            later = later.of((later.what & int(_kinds(counters))) != 0)
         attempt = np.concatenate([np.arange(len(history)), later.attempt])
         attempted = np.full(len(history), int(Counted.ATTEMPTED), dtype=np.int64)
         return cls(
@@ -71,9 +79,9 @@ class EventLog:
 
         Args:
             history: all attempts.
-            features: declare how the amount compares with the mean.
+            features: declare how the amount compares with the mean, and what else is counted.
         """
-        log = cls.of_history(history)
+        log = cls.of_history(history, (*features.counters, *features.batch_counters))
         now_ms = history.received_ms
         own = _ratio(history, log, RATIO_INPUT, (features.features, features.counters), now_ms)
         midnight_ms = history.day * DAY_MS
@@ -141,10 +149,7 @@ def seen_within(
     horizon_ms: int,
 ) -> Bools:
     """Whether anything that these counters count happened to an id within the horizon."""
-    kinds = Counted.NOTHING
-    for counter in counters:
-        kinds |= counter.counts | counter.minus
-    events, code = _of(log, ids, kinds)
+    events, code = _of(log, ids, _kinds(counters))
     last = last_of_events(
         entity=code,
         time_ms=log.at_ms[events],
@@ -153,6 +158,14 @@ def seen_within(
         window_ms=horizon_ms,
     )
     return (ask >= 0) & (last > 0)
+
+
+def _kinds(counters: Sequence[Counter]) -> Counted:
+    """All kinds of events that some counters count or take off."""
+    kinds = Counted.NOTHING
+    for counter in counters:
+        kinds |= counter.counts | counter.minus
+    return kinds
 
 
 def _value(

@@ -13,7 +13,7 @@ from app.features.rings import Int64s
 from app.features.spec import FeatureSet, Inputs, InputState
 from app.models.training.inputs import Table
 
-__all__ = ["Columns", "Fitted", "TrainSettings", "columns_of", "fit_model", "models_of"]
+__all__ = ["Columns", "Fitted", "TrainSettings", "columns_of", "drawn", "fit_model", "models_of"]
 
 Bools = npt.NDArray[np.bool_]
 Columns = tuple[npt.NDArray[np.float32], npt.NDArray[np.object_]]
@@ -56,10 +56,12 @@ class Fitted:
     Attributes:
         model: takes all of its rung's inputs, in order.
         unused: inputs that the training data did not hold: the same, or nothing, in every row.
+        rows: that it was fitted on, copies included.
     """
 
     model: CatBoost
     unused: list[str]
+    rows: int
 
 
 def models_of(features: FeatureSet) -> tuple[tuple[str, Inputs], ...]:
@@ -74,6 +76,24 @@ def columns_of(table: Table, rows: Int64s, inputs: Inputs) -> Columns:
         np.ascontiguousarray(taken.numbers[:, : len(inputs.numbers)]),
         np.ascontiguousarray(taken.categories[:, : len(inputs.categories)]),
     )
+
+
+def drawn(
+    fraud: Bools, settings: TrainSettings, rng: np.random.Generator
+) -> tuple[Int64s, npt.NDArray[np.float64]]:
+    """Rows to fit on: all fraud, and of more genuine rows than wanted a sample.
+
+    Args:
+        fraud: what was known of all rows, shape (rows,).
+        settings: how many.
+        rng: one number a row is drawn of it.
+
+    Returns:
+        Places of the rows, ascending, and how many rows each stands for, both of shape (drawn,).
+    """
+    share = min(1.0, settings.genuine_rows_max / max(1, int((~fraud).sum())))
+    kept = np.flatnonzero(fraud | (rng.random(len(fraud)) < share))
+    return kept, np.where(fraud[kept], 1.0, 1.0 / share)
 
 
 def fit_model(
@@ -96,10 +116,8 @@ def fit_model(
         report: told the share done.
     """
     rng = np.random.default_rng(settings.seed)
-    share = min(1.0, settings.genuine_rows_max / max(1, int((~fraud).sum())))
-    kept = np.flatnonzero(fraud | (rng.random(len(fraud)) < share))
+    kept, weight = drawn(fraud, settings, rng)
     label = fraud[kept]
-    weight = np.where(label, 1.0, 1.0 / share)
     columns = columns_of(table, rows[kept], inputs)
     held = columns[0]  # a number that is always the same stays so where it is masked
     if len(inputs.numbers) == len(table.features.numbers):
@@ -117,7 +135,7 @@ def fit_model(
         callbacks=[_Progress(settings.iterations, report)],
     )
     names = (*inputs.numbers, *inputs.categories)
-    return Fitted(model, [names[at] for at in unused])
+    return Fitted(model, [names[at] for at in unused], len(label))
 
 
 def _parameters(settings: TrainSettings, unused: Sequence[int]) -> dict[str, object]:

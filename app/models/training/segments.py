@@ -32,6 +32,6 @@ def segments_of(history: History, table: Table, rows: Int64s) -> Mapping[str, Ma
     }
     for entity in (Entity.CARD, Entity.MERCHANT):
         column = table.features.categories.index(f"{entity}_counters_state")
-        present = table.categories[rows, column] == InputState.PRESENT.value
+        present = table.categories[table.rows(rows), column] == InputState.PRESENT.value
         segments[str(entity)] = {"known": present, "unknown": ~present}
     return segments

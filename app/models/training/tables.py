@@ -10,7 +10,7 @@ from rich.table import Table
 
 from app.models.training.metrics import METRICS
 
-__all__ = ["print_evaluation"]
+__all__ = ["print_evaluation", "print_phases"]
 
 _HEADERS = ("AP", "AUC", "CP@100", "recall at precision 20 %")
 
@@ -29,6 +29,15 @@ def print_evaluation(said: Mapping[str, Any]) -> None:
     console.print(_ranking(said))
     console.print(_money(said))
     console.print(_segments(said))
+
+
+def print_phases(said: Mapping[str, Any]) -> None:
+    """Print where time and memory went: what `app.models.training.phases` says."""
+    table = Table("phase", "took", "rows", "peak memory so far")
+    for name, took_s in said["took_s"].items():
+        peak_gib = said["peak_so_far_bytes"][name] / 2**30
+        table.add_row(name, f"{took_s:,.1f} s", f"{said['rows'][name]:,}", f"{peak_gib:.2f} GiB")
+    Console().print(table)
 
 
 def _ranking(said: Mapping[str, Any]) -> Table:

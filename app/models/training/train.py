@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from catboost import CatBoost
 
+from app.features.rings import Int64s
 from app.features.spec import DAY_MS, Inputs
 from app.models.artifact import (
     ARTIFACT,
@@ -33,11 +34,13 @@ from app.models.artifact import (
     raw_scores,
 )
 from app.models.training.calibrate import Chosen, calibrate
-from app.models.training.evaluate import TEST_DAYS, Evaluation, evaluate
+from app.models.training.evaluate import TEST_DAYS, Evaluation, evaluate, test_rows
+from app.models.training.fingerprint import fingerprint
 from app.models.training.fitting import (
     Fitted,
     TrainSettings,
     columns_of,
+    drawn,
     fit_model,
     models_of,
 )
@@ -45,13 +48,26 @@ from app.models.training.history import History, HistoryError
 from app.models.training.inputs import Table
 from app.models.training.metrics import METRICS
 from app.models.training.model_card import Told, model_card
+from app.models.training.phases import Phases
 from app.models.training.report_page import report_page
 from app.publish import publish
 
-__all__ = ["TrainSettings", "train"]
+__all__ = ["TrainSettings", "attempts_needed", "train"]
 
 Bools = npt.NDArray[np.bool_]
 Report = Callable[[float, str], None]
+
+
+def attempts_needed(history: History, settings: TrainSettings) -> Int64s:
+    """The attempts whose inputs training looks at: drawn to fit on, to calibrate and to test on.
+
+    Raises:
+        HistoryError: as of `train`.
+    """
+    split = _Split(history, settings)
+    rng = np.random.default_rng(settings.seed)
+    fit = split.fit[drawn(split.fraud[split.fit], settings, rng)[0]]
+    return np.unique(np.concatenate([fit, split.calibrate, test_rows(history)]))
 
 
 def train(
@@ -61,15 +77,17 @@ def train(
     settings: TrainSettings | None = None,
     *,
     report: Report = lambda _share, _what: None,
+    phases: Phases | None = None,
 ) -> tuple[Artifact, Mapping[str, Mapping[str, Any]]]:
     """Train, measure, publish with a report, and check what was published.
 
     Args:
         history: all attempts.
-        table: their inputs.
+        table: their inputs, at least of those in `attempts_needed`.
         folder: where models are published.
         settings: how.
         report: told the share done and what is being done.
+        phases: told what ended, on how many rows.
 
     Returns:
         The published artifact, loaded as a scorer loads it, and what `evaluate` says of each rung.
@@ -77,17 +95,19 @@ def train(
     Raises:
         HistoryError: too few days, or no known fraud to learn from.
     """
-    settings = settings or TrainSettings()
+    settings, phases = settings or TrainSettings(), phases or Phases()
     split = _Split(history, settings)
     folder.mkdir(parents=True, exist_ok=True)
     fits: dict[str, _Fit] = {}
     for rung, inputs in models_of(table.features):
         told = _part(report, 0.4 * len(fits), f"{rung} model")
         fits[rung] = _fit(inputs, split=split, table=table, settings=settings, report=told)
+        phases.end(f"fit_{rung}", rows=fits[rung].fitted.rows)
     models = {rung: RungModel(fit.fitted.model, fit.facts) for rung, fit in fits.items()}
     evaluation = evaluate(
         history, table, models, lambda done, what: report(0.8 + 0.15 * done, what)
     )
+    phases.end("evaluate", rows=len(evaluation.sample.fraud))
     report(0.96, "publishing")
     facts = ArtifactFacts(
         name="checkout",
@@ -104,7 +124,9 @@ def train(
         },
     )
     version = _publish(folder, facts, fits, evaluation, settings)
-    return load_artifact(folder, version), evaluation.rungs
+    artifact = load_artifact(folder, version)
+    phases.end("publish_model", rows=len(history))
+    return artifact, evaluation.rungs
 
 
 def _publish(
@@ -174,14 +196,9 @@ class _Split:
     def facts(self) -> dict[str, str | int | float]:
         """Fingerprint and period of the data."""
         history = self._history
-        digest = hashlib.sha256()
-        later = history.later
-        columns = (history.received_ms, history.amount_ref, history.labelled_ms)
-        for column in (*columns, later.attempt, later.known_ms, later.what):
-            digest.update(np.ascontiguousarray(column).tobytes())
         names = ("fit_from_day", "calibrate_from_day", "gap_from_day", "test_from_day")
         return {
-            "fingerprint": digest.hexdigest()[:16],
+            "fingerprint": fingerprint(history),
             "attempts": len(history),
             "fraud_rate": float(history.fraud.mean()),
             **dict(zip(names, self._days, strict=True)),
