@@ -1,4 +1,4 @@
-"""Fingerprint of a history: of every value that training may read, and of nothing else.
+"""Fingerprint of a history: of its values, and of nothing else.
 
 The same rows have the same one whatever file they came from (Parquet or CSV, one file or many) and
 however Arrow keeps them (plain text or dictionaries, one chunk or several).
