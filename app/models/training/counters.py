@@ -16,7 +16,7 @@ from app.features.packed import distinct_bit
 from app.features.reference import LARGE_RATIO, RATIO_INPUT, RATIO_INPUT_EOD
 from app.features.rings import Int64s, UInt64s, distinct_of_events, last_of_events, sum_of_events
 from app.features.spec import DAY_MS, Aggregate, Counter, Entity, Feature, FeatureSet
-from app.models.training.history import History, Ids, ids_of
+from app.models.training.history import ID_COLUMNS, History, Ids, encoded, ids_of
 from app.models.training.late import sum_of_late
 
 __all__ = ["EventLog", "counter_values", "seen_within"]
@@ -37,7 +37,7 @@ class EventLog:
         what: `Counted` flags.
         amount: reference minor units of the attempt.
         linking: number of each attempt's id, by entity that identity links are made of, -1 for
-            none, shape (attempts,).
+            none, shape (attempts,); nothing where no counter is of links.
     """
 
     attempt: Int64s
@@ -57,6 +57,7 @@ class EventLog:
                 after an attempt. By default all are kept.
         """
         later = history.follow_ups()
+        linked = counters is None or any(c.aggregate is Aggregate.LINKED for c in counters)
         if counters is not None:
             later = later.of((later.what & int(_kinds(counters))) != 0)
         attempt = np.concatenate([np.arange(len(history)), later.attempt])
@@ -67,7 +68,10 @@ class EventLog:
             known_ms=np.concatenate([history.received_ms, later.known_ms]),
             what=np.concatenate([attempted, later.what]),
             amount=history.amount_ref[attempt],
-            linking={entity: ids_of(history, entity).code for entity in LINKING},
+            linking={
+                entity: encoded(history.attempts[ID_COLUMNS[entity]])[0]
+                for entity in (LINKING if linked else ())
+            },
         )
 
     @classmethod
