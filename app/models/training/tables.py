@@ -25,7 +25,11 @@ def print_evaluation(said: Mapping[str, Any]) -> None:
             f"{', '.join(map(str, said['seeds']))}; brackets: {said['interval']}"
         )
     else:
-        console.print(f"model {said['version']}, provenance: {said['provenance']}; last week:")
+        rung = "full" if "regions" in said["masked"] else "batch"
+        console.print(
+            f"model {said['version']}, provenance: {said['provenance']}; with a region away "
+            f"{rung} answers; last week:"
+        )
     console.print(_ranking(said))
     console.print(_money(said))
     console.print(_segments(said))

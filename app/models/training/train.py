@@ -27,6 +27,7 @@ from app.models.artifact import (
     Artifact,
     ArtifactFacts,
     Golden,
+    RegionFacts,
     RungFacts,
     RungModel,
     load_artifact,
@@ -45,6 +46,7 @@ from app.models.training.history import History, HistoryError
 from app.models.training.inputs import Table
 from app.models.training.metrics import METRICS
 from app.models.training.model_card import Told, model_card
+from app.models.training.regions import RegionsAway
 from app.models.training.report_page import report_page
 from app.publish import publish
 
@@ -79,14 +81,21 @@ def train(
     """
     settings = settings or TrainSettings()
     split = _Split(history, settings)
+    away = RegionsAway(history, table.features)
     folder.mkdir(parents=True, exist_ok=True)
     fits: dict[str, _Fit] = {}
     for rung, inputs in models_of(table.features):
         told = _part(report, 0.4 * len(fits), f"{rung} model")
-        fits[rung] = _fit(inputs, split=split, table=table, settings=settings, report=told)
+        fits[rung] = _fit(
+            inputs, split=split, table=table, settings=settings, away=away, report=told
+        )
     models = {rung: RungModel(fit.fitted.model, fit.facts) for rung, fit in fits.items()}
     evaluation = evaluate(
-        history, table, models, lambda done, what: report(0.8 + 0.15 * done, what)
+        history,
+        table,
+        models,
+        lambda done, what: report(0.8 + 0.15 * done, what),
+        away=away,
     )
     report(0.96, "publishing")
     facts = ArtifactFacts(
@@ -94,7 +103,7 @@ def train(
         provenance=history.provenance,
         features=table.features.name,
         feature_schema=table.features.schema,
-        masked=["entities"],
+        masked=_masked(evaluation.regions),
         data=split.facts(),
         rungs={
             rung: msgspec.structs.replace(
@@ -102,9 +111,15 @@ def train(
             )
             for rung, fit in fits.items()
         },
+        regions=evaluation.regions,
     )
     version = _publish(folder, facts, fits, evaluation, settings)
     return load_artifact(folder, version), evaluation.rungs
+
+
+def _masked(regions: RegionFacts) -> list[str]:
+    """What of the counters the full model can do without, a region only if batch is no better."""
+    return ["entities", "regions"] if regions.worst >= regions.batch else ["entities"]
 
 
 def _publish(
@@ -203,6 +218,7 @@ def _fit(
     split: _Split,
     table: Table,
     settings: TrainSettings,
+    away: RegionsAway,
     report: Callable[[float], None],
 ) -> _Fit:
     fitted = fit_model(
@@ -211,6 +227,7 @@ def _fit(
         split.fit,
         fraud=split.fraud[split.fit],
         settings=settings,
+        away=away,
         report=report,
     )
     columns = columns_of(table, split.calibrate, inputs)
