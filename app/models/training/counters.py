@@ -222,9 +222,10 @@ def _told(counter: Counter, merged: npt.NDArray[Any]) -> Float64s:
     """The value of what was merged."""
     match counter.aggregate:
         case Aggregate.DISTINCT:
-            return np.bitwise_count(merged).astype(np.float64)
+            counts: Float64s = np.bitwise_count(merged).astype(np.float64)
+            return counts
         case Aggregate.LAST | Aggregate.LINKED:
-            return merged.astype(np.float64)
+            return np.asarray(merged, dtype=np.float64)
         case _:
             return np.maximum(merged, 0.0)
 

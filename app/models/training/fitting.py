@@ -145,9 +145,10 @@ class _Rows:
 
 
 def _joined(parts: Sequence[_Rows]) -> _Rows:
-    numbers, categories = zip(*(part.columns for part in parts), strict=True)
+    numbers = np.concatenate([part.columns[0] for part in parts])
+    categories = np.concatenate([part.columns[1] for part in parts])
     return _Rows(
-        (np.concatenate(numbers), np.concatenate(categories)),
+        (numbers, categories),
         np.concatenate([part.label for part in parts]),
         np.concatenate([part.weight for part in parts]),
     )
@@ -185,7 +186,7 @@ def _without_entities(
     Each copy lacks those of about half of the entities, as it does when a shard is away.
     """
     copied = np.flatnonzero(rng.random(len(plain.label)) < settings.masked_share)
-    numbers, categories = (column[copied] for column in plain.columns)
+    numbers, categories = plain.columns[0][copied], plain.columns[1][copied]
     entity_of = {counter.name: counter.entity for counter in features.counters}
     for entity in features.entities:
         away = rng.random(len(copied)) < 0.5

@@ -48,16 +48,21 @@ def mean_of(by_sample: Sequence[Sequence[Assessed]]) -> dict[str, Any]:
     }
 
 
-def _segments(every: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean of each figure of a segment over what has one."""
-    means: dict[str, dict[str, dict[str, float]]] = {}
+def _segments(
+    every: Sequence[Mapping[str, Any]],
+) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Mean of each figure of a segment over what has one; None where nothing has."""
+    means: dict[str, dict[str, dict[str, float | None]]] = {}
     for kind, masks in every[0]["segments"].items():
         means[kind] = {}
         for name in masks:
             parts = [said["segments"][kind][name] for said in every]
             means[kind][name] = {
-                figure: float(np.mean(known))
+                figure: _mean([part[figure] for part in parts if part[figure] is not None])
                 for figure in parts[0]
-                if (known := [part[figure] for part in parts if part[figure] is not None])
             }
     return means
+
+
+def _mean(known: Sequence[float]) -> float | None:
+    return float(np.mean(known)) if known else None

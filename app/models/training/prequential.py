@@ -156,8 +156,8 @@ class _Measured:
             found[name] = present
             without = one_away(regions) if away else f"{name}, one region away"
             found[without] = [one for of_seed in lacking for one in of_seed]
-            by_region = zip(*lacking, strict=True)
-            found[f"{without}, the worst"] = list(min(by_region, key=precision_of))
+            by_region = [list(of_region) for of_region in zip(*lacking, strict=True)]
+            found[f"{without}, the worst"] = min(by_region, key=precision_of)
         return found
 
     def _batch(self, inputs: Inputs, report: Report) -> dict[str, list[Assessed]]:

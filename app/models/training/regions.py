@@ -104,13 +104,13 @@ class RegionsAway:
         """Where the attempts were received."""
         return self._given or received_in(self._history)
 
-    def copies(self, table: Table, rows: Int64s, away: Int64s | int) -> Table:
+    def copies(self, table: Table, rows: Int64s, away: Int64s) -> Table:
         """Inputs of attempts while the counters of one region are away.
 
         Args:
             table: inputs of all attempts of the history.
             rows: of the attempts.
-            away: the region that is away, of each or of all.
+            away: the region that is away, of each.
 
         Returns:
             A row an attempt, in the order given.
@@ -120,10 +120,9 @@ class RegionsAway:
         if not len(rows):
             return copies
         now_ms = history.received_ms[rows]
-        gone = np.broadcast_to(np.asarray(away), len(rows))
         put_streaming(
             copies,
-            [Source(log, gone != at) for at, log in enumerate(self._counted(now_ms))],
+            [Source(log, away != at) for at, log in enumerate(self._counted(now_ms))],
             self._ids,
             rows=rows,
             now_ms=now_ms,
@@ -134,7 +133,10 @@ class RegionsAway:
 
     def each(self, table: Table, rows: Int64s) -> list[Table]:
         """The copies of all these attempts, with each of the regions away in turn."""
-        return [self.copies(table, rows, at) for at in range(self.received.regions)]
+        regions = np.arange(self.received.regions)
+        # All at once: events are sorted once a call.
+        copies = self.copies(table, np.tile(rows, len(regions)), np.repeat(regions, len(rows)))
+        return [copies.take(np.arange(len(rows)) + at * len(rows)) for at in regions]
 
     def _counted(self, now_ms: Int64s) -> list[EventLog]:
         """What each region counted of what may matter to those who ask at these moments."""

@@ -74,7 +74,7 @@ def _segments(said: Mapping[str, Any]) -> Table:
     table = Table("segment", "attempts", "fraud", *(f"AP {rung}" for rung in rungs))
     for kind, parts in next(iter(rungs.values()))["segments"].items():
         for name, part in parts.items():
-            found = [of["segments"][kind][name].get("average_precision") for of in rungs.values()]
+            found = [of["segments"][kind][name]["average_precision"] for of in rungs.values()]
             shown = ("-" if one is None else f"{one:.3f}" for one in found)
             counts = (f"{part[what]:,.0f}" for what in ("attempts", "fraud"))
             table.add_row(f"{kind} {name}", *counts, *shown)
