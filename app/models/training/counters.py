@@ -227,7 +227,7 @@ def _told(counter: Counter, merged: npt.NDArray[Any]) -> Float64s:
         case Aggregate.LAST | Aggregate.LINKED:
             return np.asarray(merged, dtype=np.float64)
         case _:
-            return np.maximum(merged, 0.0)
+            return np.asarray(np.maximum(merged, 0.0))
 
 
 def _value(

@@ -51,7 +51,7 @@ class TrainSettings:
     learning_rate: float = 0.03
     genuine_rows_max: int = 300_000
     masked_share: float = 0.05
-    regions_share: float = 0.5
+    regions_share: float = 1.0
     regions_weight: float = 1.0
     seed: int = 7
     threads: int = 2
