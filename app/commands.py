@@ -191,6 +191,8 @@ def train(
         "version": artifact.version,
         "identity": manifest.facts["identity"],
         "provenance": artifact.facts.provenance,
+        "masked": artifact.facts.masked,
+        "regions": msgspec.to_builtins(artifact.facts.regions),
         "published": [str(folder) for folder in folders],
         "report": str(version / "report.html"),
         "model_card": str(version / "model-card.md"),
@@ -274,8 +276,13 @@ def _last_week(where: Path, mapping: Path | None, home: Path, *, json: bool) -> 
         measured = measure(
             history, table, artifact, lambda done, what: report(0.3 + 0.7 * done, what)
         )
-    said = {"version": artifact.version, "provenance": artifact.facts.provenance}
-    return {**said, "rungs": measured.rungs}
+    return {
+        "version": artifact.version,
+        "provenance": artifact.facts.provenance,
+        "masked": artifact.facts.masked,
+        "regions": msgspec.to_builtins(measured.regions),
+        "rungs": measured.rungs,
+    }
 
 
 def _folds(

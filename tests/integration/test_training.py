@@ -13,18 +13,30 @@ import pytest
 from app.features.reference import REFERENCE
 from app.features.spec import InputState
 from app.manifest import Manifest
-from app.models.artifact import load_artifact
+from app.models.artifact import RegionFacts, load_artifact
+from app.models.training.fitting import fit_model
 from app.models.training.folds import FoldPlan
 from app.models.training.history import NEVER_MS, load_history
 from app.models.training.inputs import inputs_of
 from app.models.training.metrics import METRICS
 from app.models.training.names import Protocol
 from app.models.training.prequential import measure_folds
+from app.models.training.regions import RegionsAway
 from app.models.training.train import TrainSettings, attempts_needed, train
 from app.simulator.config import SimulatorConfig
 from app.simulator.generate import simulate
 
-RUNGS = ["full", "batch", "rules", "tier_default"]
+AWAY = "full, one region of three away"
+WITHOUT_COPIES = "full without masked copies"
+OF_THE_FULL_RUNG = ["full", AWAY, f"{AWAY}, the worst"]
+LOWER = ["batch", "rules", "tier_default"]
+OF_A_FOLD = [
+    *OF_THE_FULL_RUNG,
+    WITHOUT_COPIES,
+    f"{WITHOUT_COPIES}, one region away",
+    f"{WITHOUT_COPIES}, one region away, the worst",
+    *LOWER,
+]
 QUICK = TrainSettings(iterations=15, learning_rate=0.2)
 
 
@@ -130,6 +142,48 @@ def test_the_artifact_keeps_the_figures_of_its_models(trainings):
         assert artifact.facts.rungs[rung].metrics == {name: rungs[rung][name] for name in METRICS}
 
 
+def test_the_artifact_says_what_a_region_is_worth_and_masks_by_it(trainings):
+    folder, artifact, rungs = trainings[0]
+    assert list(rungs) == [*OF_THE_FULL_RUNG, *LOWER]
+    mean, worst, batch = (
+        rungs[rung]["average_precision"] for rung in (AWAY, f"{AWAY}, the worst", "batch")
+    )
+    assert artifact.facts.regions == RegionFacts(
+        regions=3, drawn=False, mean=mean, worst=worst, batch=batch
+    )
+    assert worst <= mean
+    assert ("regions" in artifact.facts.masked) == (worst >= batch)
+    version = folder / "versions" / artifact.version
+    for name in ("model-card.md", "report.html"):
+        assert (
+            f"{mean:.3f} (mean), {worst:.3f} (worst); of batch: {batch:.3f}"
+            in (version / name).read_text()
+        )
+
+
+def test_a_model_learns_from_copies_with_a_region_away_and_without_them_ignores_the_share(
+    history, table
+):
+    rows = np.flatnonzero(history.day < history.day[-1] - 14)
+    fraud = history.fraud[rows]
+    fits = [
+        fit_model(REFERENCE.full_inputs, table, rows, fraud=fraud, settings=QUICK, away=copies)
+        for copies in (RegionsAway(history, REFERENCE), None)
+    ]
+    assert ["regions_present" in fitted.unused for fitted in fits] == [False, True]
+    # Counters of what is left out of the data are no more held by the copies.
+    assert set(fits[1].unused) - set(fits[0].unused) == {"regions_present"}
+
+
+def test_a_history_of_one_region_is_trained_on_with_regions_drawn(history, tmp_path):
+    at = history.attempts.column_names.index("region")
+    one = replace(history, attempts=history.attempts.remove_column(at))
+    artifact, rungs = train(one, inputs_of(one, REFERENCE), tmp_path, QUICK)
+    assert artifact.facts.regions.drawn
+    assert artifact.facts.regions.regions == 3
+    assert rungs[AWAY]["average_precision"] == artifact.facts.regions.mean
+
+
 def test_the_report_is_one_well_formed_page_that_needs_nothing_else(trainings):
     folder, artifact, _ = trainings[0]
     page = (folder / "versions" / artifact.version / "report.html").read_text()
@@ -157,7 +211,7 @@ def test_the_model_card_says_data_split_figures_and_limits(trainings):
 def test_folds_give_every_rung_its_figures_with_intervals(history):
     plan = FoldPlan(protocol=Protocol.PREQUENTIAL, folds=1, train_days=14)
     said = measure_folds(history, REFERENCE, plan, seeds=[1, 2], settings=QUICK)
-    assert list(said["rungs"]) == RUNGS
+    assert list(said["rungs"]) == OF_A_FOLD
     for of in said["rungs"].values():
         for name in METRICS:
             low, high = of["intervals"][name]

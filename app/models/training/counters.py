@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from app.features.spec import DAY_MS, Aggregate, Counter, Entity, Feature, Featu
 from app.models.training.history import ID_COLUMNS, History, Ids, encoded, ids_of
 from app.models.training.late import sum_of_late
 
-__all__ = ["EventLog", "counter_values", "seen_within"]
+__all__ = ["EventLog", "Source", "counter_values", "merged_values", "seen_within"]
 
 Float64s = npt.NDArray[np.float64]
 Float32s = npt.NDArray[np.float32]
@@ -96,6 +97,30 @@ class EventLog:
         what[: len(history)] |= np.where(large, int(Counted.LARGE), 0)
         return replace(log, what=what)
 
+    def of(self, events: Int64s | Bools) -> EventLog:
+        """Some of the events."""
+        return replace(
+            self,
+            attempt=self.attempt[events],
+            at_ms=self.at_ms[events],
+            known_ms=self.known_ms[events],
+            what=self.what[events],
+            amount=self.amount[events],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One of the sources that are merged when counters are read.
+
+    Attributes:
+        log: the events that it counted.
+        answers: which of the asks it answers, shape (asks,).
+    """
+
+    log: EventLog
+    answers: Bools
+
 
 def _ratio(
     history: History,
@@ -134,12 +159,39 @@ def counter_values(
     Returns:
         Shape (asks, counters); NaN where no id is asked for.
     """
+    everyone = np.ones(len(ask_ms), dtype=bool)
+    return merged_values(counters, [Source(log, everyone)], ids, ask, ask_ms)
+
+
+def merged_values(
+    counters: Sequence[Counter],
+    sources: Sequence[Source],
+    ids: Mapping[Entity, Ids],
+    ask: Mapping[Entity, Int64s],
+    ask_ms: Int64s,
+) -> Float64s:
+    """As `counter_values`, of several sources: each counts alone, then `app.features.merge`'s way.
+
+    Not the counters of all their events at once: shares of a bucket that are added up differ from
+    the share of the sum in the last bit.
+
+    Args:
+        counters: which; those of links are no one source's, and only one may be asked for them.
+        sources: in the order in which they are merged.
+        ids: by entity, of every attempt.
+        ask: number of the id asked for, by entity, -1 for none, shape (asks,).
+        ask_ms: as of when, exclusive, shape (asks,).
+    """
     values = np.full((len(ask_ms), len(counters)), np.nan)
     for at, counter in enumerate(counters):
         asked = ask[counter.entity]
-        there = asked >= 0
-        code = np.maximum(asked, 0)
-        values[there, at] = _value(counter, log, ids, code, ask_ms)[there]
+        there, code = asked >= 0, np.maximum(asked, 0)
+        merged = np.zeros(len(ask_ms), dtype=_KEPT_AS.get(counter.aggregate, np.float64))
+        for source in sources:
+            own = source.answers
+            part = _value(counter, source.log, ids, code[own], ask_ms[own])
+            merged[own] = _MERGED_BY.get(counter.aggregate, np.add)(merged[own], part)
+        values[there, at] = _told(counter, merged)[there]
     return values
 
 
@@ -172,13 +224,37 @@ def _kinds(counters: Sequence[Counter]) -> Counted:
     return kinds
 
 
+# What is kept until all sources are in, and how two sources' are put together.
+_KEPT_AS: Mapping[Aggregate, type[np.generic]] = {
+    Aggregate.DISTINCT: np.uint64,
+    Aggregate.LAST: np.int64,
+}
+_MERGED_BY: Mapping[Aggregate, np.ufunc] = {
+    Aggregate.DISTINCT: np.bitwise_or,
+    Aggregate.LAST: np.maximum,
+}
+
+
+def _told(counter: Counter, merged: npt.NDArray[Any]) -> Float64s:
+    """The value of what was merged."""
+    match counter.aggregate:
+        case Aggregate.DISTINCT:
+            counts: Float64s = np.bitwise_count(merged).astype(np.float64)
+            return counts
+        case Aggregate.LAST | Aggregate.LINKED:
+            return np.asarray(merged, dtype=np.float64)
+        case _:
+            return np.asarray(np.maximum(merged, 0.0))
+
+
 def _value(
     counter: Counter,
     log: EventLog,
     ids: Mapping[Entity, Ids],
     code: Int64s,
     ask_ms: Int64s,
-) -> Float64s:
+) -> npt.NDArray[Any]:
+    """What one source keeps: bitmaps, newest times, or totals that may be less than nothing."""
     if counter.aggregate is Aggregate.LINKED:
         linking = np.flatnonzero((log.what & int(counter.counts | counter.minus)) != 0)
         of = log.attempt[linking]
@@ -196,7 +272,7 @@ def _value(
     match counter.aggregate:
         case Aggregate.DISTINCT:
             assert counter.of is not None
-            bitmaps = distinct_of_events(
+            return distinct_of_events(
                 counter.ring,
                 entity=entity,
                 time_ms=time_ms,
@@ -204,16 +280,14 @@ def _value(
                 ask_entity=code,
                 ask_ms=ask_ms,
             )
-            return np.bitwise_count(bitmaps).astype(np.float64)
         case Aggregate.LAST:
-            last = last_of_events(
+            return last_of_events(
                 entity=entity,
                 time_ms=time_ms,
                 ask_entity=code,
                 ask_ms=ask_ms,
                 window_ms=counter.ring.window_ms,
             )
-            return last.astype(np.float64)
         case _:
             total = _sum(counter, log, events=events, entity=entity, code=code, ask_ms=ask_ms)
             if counter.minus:
@@ -221,7 +295,7 @@ def _value(
                 total = total - _sum(
                     counter, log, events=withdrawn, entity=of, code=code, ask_ms=ask_ms
                 )
-            return np.maximum(total, 0.0)
+            return total
 
 
 def _sum(

@@ -10,13 +10,17 @@ import numpy.typing as npt
 from catboost import CatBoost, FeaturesData, Pool
 
 from app.features.rings import Int64s
-from app.features.spec import FeatureSet, Inputs, InputState
+from app.features.spec import REGIONS_PRESENT, FeatureSet, Inputs, InputState
 from app.models.training.inputs import Table
+from app.models.training.regions import RegionsAway
 
 __all__ = ["Columns", "Fitted", "TrainSettings", "columns_of", "drawn", "fit_model", "models_of"]
 
 Bools = npt.NDArray[np.bool_]
 Columns = tuple[npt.NDArray[np.float32], npt.NDArray[np.object_]]
+
+# Rows are drawn for copies apart from all else, so that a model without them is drawn the same.
+_REGIONS_DRAW = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,8 @@ class TrainSettings:
         genuine_rows_max: of more genuine attempts a sample is drawn; each then weighs as many as
             it stands for. Fraud is always kept.
         masked_share: rows copied with their counters unavailable, so that the state is known.
+        regions_share: rows copied with one region's counters away.
+        regions_weight: of such a copy, of its row's weight.
         seed: of sampling and boosting.
         threads: fixed, since their number changes the last bits of a model.
     """
@@ -45,6 +51,8 @@ class TrainSettings:
     learning_rate: float = 0.03
     genuine_rows_max: int = 300_000
     masked_share: float = 0.05
+    regions_share: float = 1.0
+    regions_weight: float = 1.0
     seed: int = 7
     threads: int = 2
 
@@ -103,6 +111,7 @@ def fit_model(
     *,
     fraud: Bools,
     settings: TrainSettings,
+    away: RegionsAway | None = None,
     report: Callable[[float], None] = lambda _share: None,
 ) -> Fitted:
     """Fit a model.
@@ -113,29 +122,55 @@ def fit_model(
         rows: to fit on.
         fraud: what was known of these rows.
         settings: how.
+        away: what rows are with a region's counters away, of which a full model learns as well;
+            None for one that does not.
         report: told the share done.
     """
     rng = np.random.default_rng(settings.seed)
     kept, weight = drawn(fraud, settings, rng)
     label = fraud[kept]
-    columns = columns_of(table, rows[kept], inputs)
-    held = columns[0]  # a number that is always the same stays so where it is masked
+    plain = _Rows(columns_of(table, rows[kept], inputs), label, weight)
+    parts = [plain]
     if len(inputs.numbers) == len(table.features.numbers):
-        copied = np.flatnonzero(rng.random(len(label)) < settings.masked_share)
-        columns = _with_masked_copies(table.features, columns, copied, rng)
-        label, weight = (np.concatenate([of, of[copied]]) for of in (label, weight))
-    unused = _unused(held, columns[1])
+        parts.append(_without_entities(table.features, plain, settings, rng))
+        if away is not None:
+            parts.append(_without_a_region(away, table, rows[kept], plain, settings))
+    fitted_on = _joined(parts)
+    # A number that is always the same stays so where it is masked.
+    unused = _unused(plain.columns[0], fitted_on.columns[1])
+    if len(parts) > 2:  # the copies are there to teach it
+        unused = [at for at in unused if at != inputs.numbers.index(REGIONS_PRESENT)]
     model = CatBoost(_parameters(settings, unused))
+    numbers, categories = fitted_on.columns
     model.fit(
         Pool(
-            FeaturesData(num_feature_data=columns[0], cat_feature_data=columns[1]),
-            label=label.astype(np.int8),
-            weight=weight,
+            FeaturesData(num_feature_data=numbers, cat_feature_data=categories),
+            label=fitted_on.label.astype(np.int8),
+            weight=fitted_on.weight,
         ),
         callbacks=[_Progress(settings.iterations, report)],
     )
     names = (*inputs.numbers, *inputs.categories)
-    return Fitted(model, [names[at] for at in unused], len(label))
+    return Fitted(model, [names[at] for at in unused], len(fitted_on.label))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows to fit on, and what each weighs."""
+
+    columns: Columns
+    label: Bools
+    weight: npt.NDArray[np.float64]
+
+
+def _joined(parts: Sequence[_Rows]) -> _Rows:
+    numbers = np.concatenate([part.columns[0] for part in parts])
+    categories = np.concatenate([part.columns[1] for part in parts])
+    return _Rows(
+        (numbers, categories),
+        np.concatenate([part.label for part in parts]),
+        np.concatenate([part.weight for part in parts]),
+    )
 
 
 def _parameters(settings: TrainSettings, unused: Sequence[int]) -> dict[str, object]:
@@ -162,27 +197,39 @@ def _unused(numbers: npt.NDArray[np.float32], categories: npt.NDArray[np.object_
     return [int(at) for at in np.flatnonzero(constant)]
 
 
-def _with_masked_copies(
-    features: FeatureSet, columns: Columns, copied: Int64s, rng: np.random.Generator
-) -> Columns:
-    """The rows, and copies of some of them with counters unavailable.
+def _without_entities(
+    features: FeatureSet, plain: _Rows, settings: TrainSettings, rng: np.random.Generator
+) -> _Rows:
+    """Copies of some of the rows with counters unavailable.
 
     Each copy lacks those of about half of the entities, as it does when a shard is away.
     """
-    numbers, categories = columns
-    masked_numbers, masked_categories = numbers[copied], categories[copied]
+    copied = np.flatnonzero(rng.random(len(plain.label)) < settings.masked_share)
+    numbers, categories = plain.columns[0][copied], plain.columns[1][copied]
     entity_of = {counter.name: counter.entity for counter in features.counters}
     for entity in features.entities:
         away = rng.random(len(copied)) < 0.5
         state_at = features.categories.index(f"{entity}_counters_state")
-        away &= masked_categories[:, state_at] != InputState.NOT_MAPPED.value
-        masked_categories[away, state_at] = InputState.UNAVAILABLE.value
+        away &= categories[:, state_at] != InputState.NOT_MAPPED.value
+        categories[away, state_at] = InputState.UNAVAILABLE.value
         for feature in features.features:
             if entity_of[feature.counters[0]] is entity:
-                masked_numbers[away, features.numbers.index(feature.name)] = np.nan
-    return (
-        np.concatenate([numbers, masked_numbers]),
-        np.concatenate([categories, masked_categories]),
+                numbers[away, features.numbers.index(feature.name)] = np.nan
+    return _Rows((numbers, categories), plain.label[copied], plain.weight[copied])
+
+
+def _without_a_region(
+    away: RegionsAway, table: Table, rows: Int64s, plain: _Rows, settings: TrainSettings
+) -> _Rows:
+    """Copies of some of the rows with one region's counters away, each region equally often."""
+    rng = np.random.default_rng([settings.seed, _REGIONS_DRAW])
+    copied = np.flatnonzero(rng.random(len(rows)) < settings.regions_share)
+    gone = rng.integers(0, away.received.regions, len(copied))
+    copies = away.copies(table, rows[copied], gone)
+    return _Rows(
+        (copies.numbers, copies.categories),
+        plain.label[copied],
+        plain.weight[copied] * settings.regions_weight,
     )
 
 

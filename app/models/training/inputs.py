@@ -7,7 +7,7 @@ what the serving path computes, value by value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +20,16 @@ from app.features.reference import HOT_LABELS, HOT_RATE
 from app.features.rings import Int64s
 from app.features.spec import DAY_MS, REGIONS_PRESENT, Entity, FeatureSet, InputState
 from app.features.vector import ABSENT
-from app.models.training.counters import EventLog, counter_values, seen_within
+from app.models.training.counters import (
+    EventLog,
+    Source,
+    counter_values,
+    merged_values,
+    seen_within,
+)
 from app.models.training.history import History, Ids, encoded, ids_of
 
-__all__ = ["Table", "hot_merchants", "inputs_of", "snapshot_batches"]
+__all__ = ["Table", "hot_merchants", "inputs_of", "put_streaming", "snapshot_batches"]
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
@@ -104,7 +110,15 @@ def inputs_of(
     report(0.3, "batch inputs as of each midnight")
     _batch(asked, ids, codes, log, table=table, amount=amount)
     report(0.5, "streaming inputs at each attempt")
-    _streaming(asked, ids, codes, log, table=table, amount=amount)
+    put_streaming(
+        table,
+        [Source(log, np.ones(len(asked), dtype=bool))],
+        ids,
+        rows=np.arange(len(history)) if attempts is None else attempts,
+        now_ms=asked.received_ms,
+        amount=amount,
+        regions_present=1.0,
+    )
     report(1.0, "inputs ready")
     return table
 
@@ -196,29 +210,47 @@ def _batch(
     )
 
 
-def _streaming(
-    asked: History,
-    ids: Mapping[Entity, Ids],
-    codes: Mapping[Entity, Int64s],
-    log: EventLog,
-    *,
+def put_streaming(
     table: Table,
+    sources: Sequence[Source],
+    ids: Mapping[Entity, Ids],
+    *,
+    rows: Int64s,
+    now_ms: Int64s,
     amount: Float64s,
+    regions_present: float,
 ) -> None:
-    features, now = table.features, asked.received_ms
-    values = counter_values(features.counters, log, ids, codes, now)
+    """Put the streaming inputs of attempts into their rows of inputs, as sources would give them.
+
+    Args:
+        table: with the request's inputs, one row an attempt.
+        sources: in the order in which they are merged.
+        ids: by entity, of every attempt of the history.
+        rows: of the attempts in that history, shape (attempts,).
+        now_ms: receipt of each attempt.
+        amount: of each attempt, reference minor units.
+        regions_present: share of the regions that answer each.
+    """
+    features = table.features
+    codes = {entity: ids[entity].code[rows] for entity in features.entities}
+    values = merged_values(features.counters, sources, ids, codes, now_ms)
     formulas = Formulas(features.features, features.counters)
-    table.numbers[:, -len(features.features) :] = formulas.inputs(values, amount=amount, now_ms=now)
-    table.number(REGIONS_PRESENT)[:] = 1.0
+    table.numbers[:, -len(features.features) :] = formulas.inputs(
+        values, amount=amount, now_ms=now_ms
+    )
+    table.number(REGIONS_PRESENT)[:] = regions_present
     for entity in features.entities:
-        seen = seen_within(
-            log,
-            ids[entity],
-            features.counters_of(entity),
-            ask=codes[entity],
-            ask_ms=now,
-            horizon_ms=features.horizon_ms(entity),
-        )
+        seen = np.zeros(len(rows), dtype=bool)
+        for source in sources:
+            own = source.answers
+            seen[own] |= seen_within(
+                source.log,
+                ids[entity],
+                features.counters_of(entity),
+                ask=codes[entity][own],
+                ask_ms=now_ms[own],
+                horizon_ms=features.horizon_ms(entity),
+            )
         _tell(table, f"{entity}_counters_state", codes[entity] >= 0, seen)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from app.models.training.assess import Ranked, Sample
 from app.models.training.metrics import METRICS, RankCurve
-from app.models.training.model_card import Told, limits, split_of
+from app.models.training.model_card import Told, limits, regions_said, split_of
 from app.models.training.plots import Line, bars, chart
 
 __all__ = ["report_page"]
@@ -47,6 +47,7 @@ def _sections(told: Told) -> Iterator[str]:
     yield _table(("data", ""), [*rows, *split_of(told)])
     yield "<h2>The last week, by rung</h2><p>95 % intervals, bootstrap over days.</p>"
     yield _table(("rung", *METRICS), _metric_rows(told))
+    yield f"<p>With a region away: {escape(regions_said(facts))}</p>"
     yield _figure("Precision and recall", _precision_recall(sample, ranked))
     for rung in told.chosen:
         yield _figure(f"Reliability, {rung}", _reliability(told, rung))

@@ -25,7 +25,11 @@ def print_evaluation(said: Mapping[str, Any]) -> None:
             f"{', '.join(map(str, said['seeds']))}; brackets: {said['interval']}"
         )
     else:
-        console.print(f"model {said['version']}, provenance: {said['provenance']}; last week:")
+        rung = "full" if "regions" in said["masked"] else "batch"
+        console.print(
+            f"model {said['version']}, provenance: {said['provenance']}; with a region away "
+            f"{rung} answers; last week:"
+        )
     console.print(_ranking(said))
     console.print(_money(said))
     console.print(_segments(said))
@@ -79,7 +83,7 @@ def _segments(said: Mapping[str, Any]) -> Table:
     table = Table("segment", "attempts", "fraud", *(f"AP {rung}" for rung in rungs))
     for kind, parts in next(iter(rungs.values()))["segments"].items():
         for name, part in parts.items():
-            found = [of["segments"][kind][name].get("average_precision") for of in rungs.values()]
+            found = [of["segments"][kind][name]["average_precision"] for of in rungs.values()]
             shown = ("-" if one is None else f"{one:.3f}" for one in found)
             counts = (f"{part[what]:,.0f}" for what in ("attempts", "fraud"))
             table.add_row(f"{kind} {name}", *counts, *shown)

@@ -28,6 +28,7 @@ from app.models.artifact import (
     Artifact,
     ArtifactFacts,
     Golden,
+    RegionFacts,
     RungFacts,
     RungModel,
     load_artifact,
@@ -49,6 +50,7 @@ from app.models.training.inputs import Table
 from app.models.training.metrics import METRICS
 from app.models.training.model_card import Told, model_card
 from app.models.training.phases import Phases
+from app.models.training.regions import RegionsAway
 from app.models.training.report_page import report_page
 from app.publish import publish
 
@@ -97,15 +99,22 @@ def train(
     """
     settings, phases = settings or TrainSettings(), phases or Phases()
     split = _Split(history, settings)
+    away = RegionsAway(history, table.features)
     folder.mkdir(parents=True, exist_ok=True)
     fits: dict[str, _Fit] = {}
     for rung, inputs in models_of(table.features):
         told = _part(report, 0.4 * len(fits), f"{rung} model")
-        fits[rung] = _fit(inputs, split=split, table=table, settings=settings, report=told)
+        fits[rung] = _fit(
+            inputs, split=split, table=table, settings=settings, away=away, report=told
+        )
         phases.end(f"fit_{rung}", rows=fits[rung].fitted.rows)
     models = {rung: RungModel(fit.fitted.model, fit.facts) for rung, fit in fits.items()}
     evaluation = evaluate(
-        history, table, models, lambda done, what: report(0.8 + 0.15 * done, what)
+        history,
+        table,
+        models,
+        lambda done, what: report(0.8 + 0.15 * done, what),
+        away=away,
     )
     phases.end("evaluate", rows=len(evaluation.sample.fraud))
     report(0.96, "publishing")
@@ -114,7 +123,7 @@ def train(
         provenance=history.provenance,
         features=table.features.name,
         feature_schema=table.features.schema,
-        masked=["entities"],
+        masked=_masked(evaluation.regions),
         data=split.facts(),
         rungs={
             rung: msgspec.structs.replace(
@@ -122,11 +131,17 @@ def train(
             )
             for rung, fit in fits.items()
         },
+        regions=evaluation.regions,
     )
     version = _publish(folder, facts, fits, evaluation, settings)
     artifact = load_artifact(folder, version)
     phases.end("publish_model", rows=len(history))
     return artifact, evaluation.rungs
+
+
+def _masked(regions: RegionFacts) -> list[str]:
+    """What of the counters the full model can do without, a region only if batch is no better."""
+    return ["entities", "regions"] if regions.worst >= regions.batch else ["entities"]
 
 
 def _publish(
@@ -220,6 +235,7 @@ def _fit(
     split: _Split,
     table: Table,
     settings: TrainSettings,
+    away: RegionsAway,
     report: Callable[[float], None],
 ) -> _Fit:
     fitted = fit_model(
@@ -228,6 +244,7 @@ def _fit(
         split.fit,
         fraud=split.fraud[split.fit],
         settings=settings,
+        away=away,
         report=report,
     )
     columns = columns_of(table, split.calibrate, inputs)
