@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +55,8 @@ class Fitted:
 
     Attributes:
         model: takes all of its rung's inputs, in order.
-        unused: inputs that the training data did not hold: the same, or nothing, in every row.
+        unused: inputs that the training data did not hold (the same, or nothing, in every row), or
+            that were left out.
     """
 
     model: CatBoost
@@ -84,6 +85,7 @@ def fit_model(
     fraud: Bools,
     settings: TrainSettings,
     report: Callable[[float], None] = lambda _share: None,
+    without: Collection[str] = (),
 ) -> Fitted:
     """Fit a model.
 
@@ -94,6 +96,7 @@ def fit_model(
         fraud: what was known of these rows.
         settings: how.
         report: told the share done.
+        without: inputs it is to ignore, on the very same rows.
     """
     rng = np.random.default_rng(settings.seed)
     share = min(1.0, settings.genuine_rows_max / max(1, int((~fraud).sum())))
@@ -106,7 +109,9 @@ def fit_model(
         copied = np.flatnonzero(rng.random(len(label)) < settings.masked_share)
         columns = _with_masked_copies(table.features, columns, copied, rng)
         label, weight = (np.concatenate([of, of[copied]]) for of in (label, weight))
-    unused = _unused(held, columns[1])
+    names = (*inputs.numbers, *inputs.categories)
+    left_out = [at for at, name in enumerate(names) if name in without]
+    unused = sorted({*_unused(held, columns[1]), *left_out})
     model = CatBoost(_parameters(settings, unused))
     model.fit(
         Pool(
@@ -116,7 +121,6 @@ def fit_model(
         ),
         callbacks=[_Progress(settings.iterations, report)],
     )
-    names = (*inputs.numbers, *inputs.categories)
     return Fitted(model, [names[at] for at in unused])
 
 

@@ -191,6 +191,10 @@ def _mean(by_fold: Sequence[Sequence[tuple[dict[str, Any], Any]]]) -> dict[str, 
         }
         if calibrated
         else None,
+        "approve_all": {
+            name: float(np.mean([said["approve_all"][name] for said in every]))
+            for name in first["approve_all"]
+        },
         "cost": {name: float(np.mean([said["cost"][name] for said in every])) for name in costs},
         "segments": _mean_segments(every),
         "folds": [{**seeds[0][0], "seeds": len(seeds)} for seeds in by_fold],

@@ -19,6 +19,7 @@ from app.features.spec import FeatureSet, InputState
 from app.models.artifact import Artifact
 from app.models.training.history import History, load_history
 from app.models.training.inputs import Table, hot_merchants, inputs_of, snapshot_batches
+from app.models.training.segments import patterns_of
 from app.models.training.train import TrainSettings, train
 from app.publish import roll_back, withdraw
 from app.record.signing import Keyring, ensure_signing_key
@@ -132,7 +133,7 @@ def _samples(history: History, table: Table, artifact: Artifact) -> list[dict[st
     Of each kind of fraud the one that a first start finds riskiest, whose counters are empty.
     """
     ratio = table.number("amount_to_card_mean_eod")
-    pattern = _patterns(history)
+    pattern = patterns_of(history)
     wanted = {
         "a regular customer": ~history.fraud & (np.abs(ratio - 1) < REGULAR),
         "far above the card's mean": (pattern == "stolen_card") & (ratio > FAR_ABOVE),
@@ -176,10 +177,3 @@ def _scored_cold(table: Table, artifact: Artifact) -> npt.NDArray[np.float64]:
     states = categories[:, -len(features.entities) :]
     states[states != InputState.NOT_MAPPED.value] = InputState.NEVER_SEEN.value
     return artifact.full.raw(numbers, categories)
-
-
-def _patterns(history: History) -> npt.NDArray[np.object_]:
-    """What kind of fraud each attempt is, where the data say; a simulation's do."""
-    if "fraud_pattern" not in history.attempts.column_names:
-        return np.full(len(history), None, dtype=object)
-    return np.array(history.attempts["fraud_pattern"].to_pylist(), dtype=object)

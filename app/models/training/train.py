@@ -9,7 +9,7 @@ would be in production.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ from app.models.training.model_card import Told, model_card
 from app.models.training.report_page import report_page
 from app.publish import publish
 
-__all__ = ["TrainSettings", "train"]
+__all__ = ["Fit", "Split", "TrainSettings", "fit_rung", "train"]
 
 Bools = npt.NDArray[np.bool_]
 Report = Callable[[float, str], None]
@@ -78,13 +78,13 @@ def train(
         HistoryError: too few days, or no known fraud to learn from.
     """
     settings = settings or TrainSettings()
-    split = _Split(history, settings)
+    split = Split(history, settings)
     folder.mkdir(parents=True, exist_ok=True)
-    fits: dict[str, _Fit] = {}
+    fits: dict[str, Fit] = {}
     for rung, inputs in models_of(table.features):
         told = _part(report, 0.4 * len(fits), f"{rung} model")
-        fits[rung] = _fit(inputs, split=split, table=table, settings=settings, report=told)
-    models = {rung: RungModel(fit.fitted.model, fit.facts) for rung, fit in fits.items()}
+        fits[rung] = fit_rung(inputs, split=split, table=table, settings=settings, report=told)
+    models = {rung: fit.model for rung, fit in fits.items()}
     evaluation = evaluate(
         history, table, models, lambda done, what: report(0.8 + 0.15 * done, what)
     )
@@ -110,7 +110,7 @@ def train(
 def _publish(
     folder: Path,
     facts: ArtifactFacts,
-    fits: Mapping[str, _Fit],
+    fits: Mapping[str, Fit],
     evaluation: Evaluation,
     settings: TrainSettings,
 ) -> str:
@@ -145,10 +145,15 @@ def _part(report: Report, first: float, what: str) -> Callable[[float], None]:
     return lambda share: report(first + 0.4 * share, f"{what}: {share:.0%} of its trees")
 
 
-class _Split:
+class Split:
     """Which rows are for what, and what was known of them."""
 
     def __init__(self, history: History, settings: TrainSettings) -> None:
+        """Divide a history.
+
+        Raises:
+            HistoryError: too few days, or no known fraud to learn from.
+        """
         first, last = int(history.day[0]), int(history.day[-1])
         test_from = last + 1 - TEST_DAYS
         until = test_from - settings.gap_days
@@ -189,22 +194,40 @@ class _Split:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fit:
+class Fit:
+    """A model of a rung, calibrated, and what is published beside it."""
+
     fitted: Fitted
     facts: RungFacts
     chosen: Chosen
     golden: Golden
     importance: dict[str, float]
 
+    @property
+    def model(self) -> RungModel:
+        """As a scorer has it."""
+        return RungModel(self.fitted.model, self.facts)
 
-def _fit(
+
+def fit_rung(
     inputs: Inputs,
     *,
-    split: _Split,
+    split: Split,
     table: Table,
     settings: TrainSettings,
     report: Callable[[float], None],
-) -> _Fit:
+    without: Collection[str] = (),
+) -> Fit:
+    """Fit and calibrate a model as a rung has it.
+
+    Args:
+        inputs: of the model.
+        split: what to fit and calibrate on.
+        table: all inputs.
+        settings: how.
+        report: told the share done.
+        without: inputs it is to ignore.
+    """
     fitted = fit_model(
         inputs,
         table,
@@ -212,6 +235,7 @@ def _fit(
         fraud=split.fraud[split.fit],
         settings=settings,
         report=report,
+        without=without,
     )
     columns = columns_of(table, split.calibrate, inputs)
     fraud = split.fraud[split.calibrate]
@@ -225,7 +249,7 @@ def _fit(
         metrics={},
         unused=fitted.unused,
     )
-    return _Fit(
+    return Fit(
         fitted,
         facts,
         chosen,
