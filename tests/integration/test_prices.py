@@ -11,12 +11,12 @@ import pytest
 
 from app.features.reference import REFERENCE
 from app.marked_section import read_section
-from app.models.training.assess import FIGURES
 from app.models.training.fitting import TrainSettings
 from app.models.training.folds import FoldPlan
 from app.models.training.history import load_history
 from app.models.training.names import Protocol
 from app.models.training.price_list import (
+    COMPARED,
     PriceList,
     load_price_list,
     priced_by_folds,
@@ -47,7 +47,7 @@ def priced(history):
 def test_every_rung_has_all_figures_with_intervals(priced):
     assert list(priced.rungs) == RUNGS
     for price in (priced.rungs | priced.ablated).values():
-        assert set(price.figures) == set(FIGURES)
+        assert set(price.figures) == set(COMPARED)
         for name, (low, high) in price.intervals.items():
             assert low <= price.figures[name] <= high, name
 
@@ -92,7 +92,7 @@ def test_folds_are_priced_alike(history):
     priced = priced_by_folds(history, REFERENCE, plan, seeds=[1])
     assert list(priced.rungs) == RUNGS
     for price in priced.rungs.values():
-        assert set(price.figures) == set(FIGURES)
+        assert set(price.figures) == set(COMPARED)
     assert priced.approve_all["cost_per_million"] > 0
 
 

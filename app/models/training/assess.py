@@ -82,15 +82,15 @@ def assess(
     curve = RankCurve(ranked.ranking, sample.fraud, sample.day)
     cards = card_precision(ranked.ranking, sample.fraud, day=sample.day, card=sample.card)
     prices = Prices(sample.costs, ranked.actions, fraud=sample.fraud, day=sample.day)
-    average, area, recall = curve.metrics()
-    measured = (average, area, float(cards.mean()), recall, *prices.figures())
+    average, area, *floors = curve.metrics()
+    measured = (average, area, float(cards.mean()), *floors, *prices.figures())
     days = len(cards)
     picks = np.random.default_rng(seed).integers(0, days, (DRAWS, days))
     draws = np.empty((DRAWS, len(FIGURES)))
     for at, pick in enumerate(picks):
         weights = np.bincount(pick, minlength=days).astype(np.float64)
-        one, two, four = curve.metrics(weights)
-        draws[at] = one, two, float(cards[pick].mean()), four, *prices.figures(weights)
+        one, two, *others = curve.metrics(weights)
+        draws[at] = one, two, float(cards[pick].mean()), *others, *prices.figures(weights)
     said: dict[str, Any] = dict(zip(FIGURES, measured, strict=True))
     probability = ranked.probability
     said["calibration"] = None if probability is None else reliability(probability, sample.fraud)
@@ -159,5 +159,5 @@ def _segment(
         found["recall_at_precision_20"] = float(alert[mask][fraud].mean())
     if 0 < fraud.sum() < len(fraud):
         curve = RankCurve(ranked.ranking[mask], fraud, sample.day[mask])
-        found["average_precision"], found["roc_auc"], _ = curve.metrics()
+        found["average_precision"], found["roc_auc"], *_ = curve.metrics()
     return found

@@ -17,17 +17,18 @@ from app.errors import OperatorError
 from app.features.spec import FeatureSet
 from app.models.artifact import RungModel
 from app.models.training.ablation import ablated_models
-from app.models.training.assess import FIGURES
 from app.models.training.evaluate import TEST_DAYS, evaluate, test_rows
 from app.models.training.fitting import TrainSettings, models_of
 from app.models.training.folds import FoldPlan
 from app.models.training.history import History
 from app.models.training.inputs import inputs_of
 from app.models.training.prequential import measure_folds
+from app.models.training.prices import PRICES
 from app.models.training.segments import PATTERN
 from app.models.training.train import Split, fit_rung
 
 __all__ = [
+    "COMPARED",
     "PriceList",
     "Priced",
     "RungPrice",
@@ -35,6 +36,15 @@ __all__ = [
     "priced_by_folds",
     "priced_last_week",
 ]
+
+# Of the figures of `app.models.training.assess`, what rungs are compared by: none can be missing.
+COMPARED = (
+    "average_precision",
+    "roc_auc",
+    "card_precision_at_100",
+    "recall_at_precision_20",
+    *PRICES,
+)
 
 Report = Callable[[float, str], None]
 Facts = dict[str, str | int | float]
@@ -44,7 +54,7 @@ class RungPrice(msgspec.Struct, frozen=True, kw_only=True):
     """What a rung was measured at.
 
     Attributes:
-        figures: `FIGURES` of `app.models.training.assess` by name.
+        figures: `COMPARED` by name.
         intervals: their 95 % bounds, bootstrap over days.
         patterns: by pattern of fraud `fraud` (attempts), `recall` and `recall_at_precision_20`.
     """
@@ -198,12 +208,12 @@ def priced_by_folds(
 
 def _price(said: Mapping[str, Any]) -> RungPrice:
     """What is kept of what `assess` says."""
-    kept = ("fraud", "recall", "recall_at_precision_20")
+    of_pattern = ("fraud", "recall", "recall_at_precision_20")
     return RungPrice(
-        figures={name: said[name] for name in FIGURES},
-        intervals={name: tuple(said["intervals"][name]) for name in FIGURES},
+        figures={name: said[name] for name in COMPARED},
+        intervals={name: tuple(said["intervals"][name]) for name in COMPARED},
         patterns={
-            name: {figure: part[figure] for figure in kept}
+            name: {figure: part[figure] for figure in of_pattern}
             for name, part in said["segments"].get(PATTERN, {}).items()
             if part["fraud"]
         },

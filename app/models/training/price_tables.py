@@ -7,13 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from app.models.training.assess import FIGURES
-from app.models.training.price_list import Priced, PriceList, RungPrice
+from app.models.training.price_list import COMPARED, Priced, PriceList, RungPrice
 from app.models.training.prices import PRICES
 
 __all__ = ["print_price_list", "sections"]
 
-_SHARES = frozenset(FIGURES) - frozenset(PRICES[1:])
+_SHARES = frozenset(COMPARED) - frozenset(PRICES[1:])
 _PAGE = ("average_precision", *PRICES[:3])
 _HEADERS = {
     "average_precision": "average precision",
