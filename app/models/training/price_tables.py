@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from app.models.training.price_list import COMPARED, Priced, PriceList, RungPrice
 from app.models.training.prices import PRICES
@@ -39,7 +39,9 @@ def print_price_list(of: PriceList) -> None:
     console = Console()
     for one in of.priced:
         console.print(_told(one))
-        table = Table("rung", *(_HEADERS[name] for name in (_PAGE[0], *PRICES)))
+        table = Table(
+            Column("rung", no_wrap=True), *(_HEADERS[name] for name in (_PAGE[0], *PRICES))
+        )
         for rung, price in (one.rungs | one.ablated).items():
             table.add_row(rung, *(_with_bounds(price, name) for name in (_PAGE[0], *PRICES)))
         nothing = (_shown(name, one.approve_all[name]) for name in PRICES)
@@ -48,7 +50,11 @@ def print_price_list(of: PriceList) -> None:
         for figure, how in _CAUGHT.items():
             head, rows = _patterns(one, figure)
             if rows:
-                caught = Table(*head, title=f"fraud caught {how}, by pattern")
+                caught = Table(
+                    Column(head[0], no_wrap=True),
+                    *head[1:],
+                    title=f"fraud caught {how}, by pattern",
+                )
                 for row in rows:
                     caught.add_row(*row)
                 console.print(caught)
@@ -92,8 +98,17 @@ def _rung_rows(of: PriceList) -> Iterator[Sequence[str]]:
 
 def _patterns(one: Priced, figure: str) -> tuple[Sequence[str], list[Sequence[str]]]:
     """Head and rows: each pattern's recall, by rung and by model without some inputs."""
-    by_name = one.rungs | one.ablated
-    known = next(iter(one.rungs.values())).patterns
+    highest, *lower = one.rungs
+    lacking = {
+        f"`{highest}`{name.removeprefix(highest)}".replace("_", " "): of
+        for name, of in one.ablated.items()
+    }
+    by_name = {
+        f"`{highest}`": one.rungs[highest],
+        **lacking,
+        **{f"`{name}`": one.rungs[name] for name in lower},
+    }
+    known = one.rungs[highest].patterns
     rows: list[Sequence[str]] = [
         (
             name.replace("_", " "),
@@ -102,7 +117,7 @@ def _patterns(one: Priced, figure: str) -> tuple[Sequence[str], list[Sequence[st
         )
         for name, part in known.items()
     ]
-    return ("pattern", "attempts", *(f"`{name}`" for name in by_name)), rows
+    return ("pattern", "attempts", *by_name), rows
 
 
 def _told(one: Priced) -> str:
