@@ -29,12 +29,14 @@ from app.errors import OperatorError
 from app.features.names import FeatureSetName
 from app.fresh_id import fresh_id
 from app.models.training.names import Protocol
+from app.price_commands import prices
 
 __all__ = ["app"]
 
 app = typer.Typer()
 keys = typer.Typer(no_args_is_help=True, help="API keys; running scorers follow within a second.")
 app.add_typer(keys, name="keys")
+app.command()(prices)
 
 
 @app.command()

@@ -165,6 +165,7 @@ def test_evaluate_tells_the_metrics_of_every_rung(trained, stepdown):
         "simulate",
         "train",
         "evaluate",
+        "prices",
         "keys",
         "audit",
         "drill",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +63,8 @@ class Fitted:
 
     Attributes:
         model: takes all of its rung's inputs, in order.
-        unused: inputs that the training data did not hold: the same, or nothing, in every row.
+        unused: inputs that the training data did not hold (the same, or nothing, in every row), or
+            that were left out.
         rows: that it was fitted on, copies included.
     """
 
@@ -113,6 +114,7 @@ def fit_model(
     settings: TrainSettings,
     away: RegionsAway | None = None,
     report: Callable[[float], None] = lambda _share: None,
+    without: Collection[str] = (),
 ) -> Fitted:
     """Fit a model.
 
@@ -125,6 +127,7 @@ def fit_model(
         away: what rows are with a region's counters away, of which a full model learns as well;
             None for one that does not.
         report: told the share done.
+        without: inputs it is to ignore, on the very same rows.
     """
     rng = np.random.default_rng(settings.seed)
     kept, weight = drawn(fraud, settings, rng)
@@ -140,6 +143,9 @@ def fit_model(
     unused = _unused(plain.columns[0], fitted_on.columns[1])
     if len(parts) > 2:  # the copies are there to teach it
         unused = [at for at in unused if at != inputs.numbers.index(REGIONS_PRESENT)]
+    names = (*inputs.numbers, *inputs.categories)
+    left_out = [at for at, name in enumerate(names) if name in without]
+    unused = sorted({*unused, *left_out})
     model = CatBoost(_parameters(settings, unused))
     numbers, categories = fitted_on.columns
     model.fit(
@@ -150,7 +156,6 @@ def fit_model(
         ),
         callbacks=[_Progress(settings.iterations, report)],
     )
-    names = (*inputs.numbers, *inputs.categories)
     return Fitted(model, [names[at] for at in unused], len(fitted_on.label))
 
 

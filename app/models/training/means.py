@@ -43,6 +43,10 @@ def mean_of(by_sample: Sequence[Sequence[Assessed]]) -> dict[str, Any]:
         }
         if calibrated
         else None,
+        "approve_all": {
+            name: float(np.mean([said["approve_all"][name] for said in every]))
+            for name in first["approve_all"]
+        },
         "cost": {name: float(np.mean([said["cost"][name] for said in every])) for name in costs},
         "segments": _segments(every),
     }

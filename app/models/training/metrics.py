@@ -36,7 +36,7 @@ class RankCurve:
             day: day of each attempt.
         """
         order = np.argsort(-ranking, kind="stable")
-        self._fraud = fraud[order]
+        self._fraud, self._ranking = fraud[order], ranking[order]
         # Attempts of equal rank stand or fall together.
         self._ends = np.append(np.flatnonzero(np.diff(ranking[order]) != 0), len(order) - 1)
         self.days, self._day = np.unique(day[order], return_inverse=True)
@@ -54,6 +54,12 @@ class RankCurve:
         with np.errstate(invalid="ignore", divide="ignore"):
             precision = np.where(asked > 0, found / asked, 1.0)
             return precision, found / found[-1], false / false[-1]
+
+    def alert_from(self) -> float:
+        """The lowest ranking from which on precision is 20 % or more; infinite if there is none."""
+        precision, _, _ = self.points()
+        enough = np.flatnonzero(precision >= PRECISION_FLOOR)
+        return float(self._ranking[self._ends[enough[-1]]]) if len(enough) else np.inf
 
     def metrics(self, weights: Float64s | None = None) -> tuple[float, float, float]:
         """Average precision, area under the ROC curve, best recall at a precision of 20 %.

@@ -21,6 +21,7 @@ from app.models.artifact import Artifact
 from app.models.training.history import History, load_history
 from app.models.training.inputs import Table, hot_merchants, inputs_of, snapshot_batches
 from app.models.training.phases import Phases
+from app.models.training.segments import patterns_of
 from app.models.training.train import TrainSettings, attempts_needed, train
 from app.publish import roll_back, withdraw
 from app.record.signing import Keyring, ensure_signing_key
@@ -158,7 +159,7 @@ def _samples(history: History, table: Table, artifact: Artifact) -> list[dict[st
     attempts = np.arange(len(history)) if table.attempts is None else table.attempts
     held = history.take(attempts)
     ratio = table.number("amount_to_card_mean_eod")
-    pattern = _patterns(held)
+    pattern = patterns_of(held)
     wanted = {
         "a regular customer": ~held.fraud & (np.abs(ratio - 1) < REGULAR),
         "far above the card's mean": (pattern == "stolen_card") & (ratio > FAR_ABOVE),
@@ -203,10 +204,3 @@ def _scored_cold(table: Table, artifact: Artifact) -> npt.NDArray[np.float64]:
     states = categories[:, -len(features.entities) :]
     states[states != InputState.NOT_MAPPED.value] = InputState.NEVER_SEEN.value
     return artifact.full.raw(numbers, categories)
-
-
-def _patterns(history: History) -> npt.NDArray[np.object_]:
-    """What kind of fraud each attempt is, where the data say; a simulation's do."""
-    if "fraud_pattern" not in history.attempts.column_names:
-        return np.full(len(history), None, dtype=object)
-    return np.array(history.attempts["fraud_pattern"].to_pylist(), dtype=object)

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from app.models.training.metrics import METRICS
+from app.models.training.prices import PRICES
+from app.models.training.segments import PATTERN, caught_in
 
 __all__ = ["print_evaluation", "print_phases"]
 
@@ -32,7 +34,10 @@ def print_evaluation(said: Mapping[str, Any]) -> None:
         )
     console.print(_ranking(said))
     console.print(_money(said))
+    console.print(_prices(said))
     console.print(_segments(said))
+    if PATTERN in next(iter(said["rungs"].values()))["segments"]:
+        console.print(_patterns(said))
 
 
 def print_phases(said: Mapping[str, Any]) -> None:
@@ -82,9 +87,28 @@ def _segments(said: Mapping[str, Any]) -> Table:
     rungs = said["rungs"]
     table = Table("segment", "attempts", "fraud", *(f"AP {rung}" for rung in rungs))
     for kind, parts in next(iter(rungs.values()))["segments"].items():
+        if kind == PATTERN:
+            continue
         for name, part in parts.items():
             found = [of["segments"][kind][name]["average_precision"] for of in rungs.values()]
             shown = ("-" if one is None else f"{one:.3f}" for one in found)
             counts = (f"{part[what]:,.0f}" for what in ("attempts", "fraud"))
             table.add_row(f"{kind} {name}", *counts, *shown)
+    return table
+
+
+def _prices(said: Mapping[str, Any]) -> Table:
+    table = Table("per million of value attempted", "fraud caught", "let through", "good stopped")
+    for rung, of in said["rungs"].items():
+        table.add_row(rung, f"{of['recall']:.3f}", *(f"{of[name]:,.0f}" for name in PRICES[1:3]))
+    return table
+
+
+def _patterns(said: Mapping[str, Any]) -> Table:
+    """Recall in each pattern of fraud: by the rung's actions, and among alerts at 20 %."""
+    rungs = said["rungs"]
+    table = Table("fraud caught: actions, alerts at precision 20 %", "attempts", *rungs)
+    for name, part in next(iter(rungs.values()))["segments"][PATTERN].items():
+        shown = (caught_in(of["segments"][PATTERN][name]) for of in rungs.values())
+        table.add_row(name, f"{part['fraud']:,.0f}", *shown)
     return table

@@ -9,7 +9,7 @@ would be in production.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ from app.models.training.regions import RegionsAway
 from app.models.training.report_page import report_page
 from app.publish import publish
 
-__all__ = ["TrainSettings", "attempts_needed", "train"]
+__all__ = ["Fit", "Split", "TrainSettings", "attempts_needed", "fit_rung", "train"]
 
 Bools = npt.NDArray[np.bool_]
 Report = Callable[[float, str], None]
@@ -66,7 +66,7 @@ def attempts_needed(history: History, settings: TrainSettings) -> Int64s:
     Raises:
         HistoryError: as of `train`.
     """
-    split = _Split(history, settings)
+    split = Split(history, settings)
     rng = np.random.default_rng(settings.seed)
     fit = split.fit[drawn(split.fraud[split.fit], settings, rng)[0]]
     return np.unique(np.concatenate([fit, split.calibrate, test_rows(history)]))
@@ -98,17 +98,17 @@ def train(
         HistoryError: too few days, or no known fraud to learn from.
     """
     settings, phases = settings or TrainSettings(), phases or Phases()
-    split = _Split(history, settings)
+    split = Split(history, settings)
     away = RegionsAway(history, table.features)
     folder.mkdir(parents=True, exist_ok=True)
-    fits: dict[str, _Fit] = {}
+    fits: dict[str, Fit] = {}
     for rung, inputs in models_of(table.features):
         told = _part(report, 0.4 * len(fits), f"{rung} model")
-        fits[rung] = _fit(
+        fits[rung] = fit_rung(
             inputs, split=split, table=table, settings=settings, away=away, report=told
         )
         phases.end(f"fit_{rung}", rows=fits[rung].fitted.rows)
-    models = {rung: RungModel(fit.fitted.model, fit.facts) for rung, fit in fits.items()}
+    models = {rung: fit.model for rung, fit in fits.items()}
     evaluation = evaluate(
         history,
         table,
@@ -147,7 +147,7 @@ def _masked(regions: RegionFacts) -> list[str]:
 def _publish(
     folder: Path,
     facts: ArtifactFacts,
-    fits: Mapping[str, _Fit],
+    fits: Mapping[str, Fit],
     evaluation: Evaluation,
     settings: TrainSettings,
 ) -> str:
@@ -182,10 +182,15 @@ def _part(report: Report, first: float, what: str) -> Callable[[float], None]:
     return lambda share: report(first + 0.4 * share, f"{what}: {share:.0%} of its trees")
 
 
-class _Split:
+class Split:
     """Which rows are for what, and what was known of them."""
 
     def __init__(self, history: History, settings: TrainSettings) -> None:
+        """Divide a history.
+
+        Raises:
+            HistoryError: too few days, or no known fraud to learn from.
+        """
         first, last = int(history.day[0]), int(history.day[-1])
         test_from = last + 1 - TEST_DAYS
         until = test_from - settings.gap_days
@@ -221,23 +226,41 @@ class _Split:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fit:
+class Fit:
+    """A model of a rung, calibrated, and what is published beside it."""
+
     fitted: Fitted
     facts: RungFacts
     chosen: Chosen
     golden: Golden
     importance: dict[str, float]
 
+    @property
+    def model(self) -> RungModel:
+        """As a scorer has it."""
+        return RungModel(self.fitted.model, self.facts)
 
-def _fit(
+
+def fit_rung(
     inputs: Inputs,
     *,
-    split: _Split,
+    split: Split,
     table: Table,
     settings: TrainSettings,
     away: RegionsAway,
     report: Callable[[float], None],
-) -> _Fit:
+    without: Collection[str] = (),
+) -> Fit:
+    """Fit and calibrate a model as a rung has it.
+
+    Args:
+        inputs: of the model.
+        split: what to fit and calibrate on.
+        table: all inputs.
+        settings: how.
+        report: told the share done.
+        without: inputs it is to ignore.
+    """
     fitted = fit_model(
         inputs,
         table,
@@ -246,6 +269,7 @@ def _fit(
         settings=settings,
         away=away,
         report=report,
+        without=without,
     )
     columns = columns_of(table, split.calibrate, inputs)
     fraud = split.fraud[split.calibrate]
@@ -259,7 +283,7 @@ def _fit(
         metrics={},
         unused=fitted.unused,
     )
-    return _Fit(
+    return Fit(
         fitted,
         facts,
         chosen,
