@@ -17,6 +17,7 @@ from app.features.spec import DAY_MS, REGIONS_PRESENT, Aggregate, Counter, Featu
 from app.models.artifact import RungModel
 from app.models.training.fitting import TrainSettings
 from app.models.training.inputs import Table
+from app.models.training.regions import RegionsAway
 from app.models.training.train import Split, fit_rung
 
 __all__ = ["ablated_models", "of_last_day", "streaming"]
@@ -44,6 +45,7 @@ def ablated_models(
     split: Split,
     table: Table,
     settings: TrainSettings,
+    away: RegionsAway,
     report: Callable[[float, str], None] = lambda _share, _what: None,
 ) -> dict[str, RungModel]:
     """Full models without some of their inputs, each calibrated for itself.
@@ -52,6 +54,7 @@ def ablated_models(
         split: rows to fit and calibrate on.
         table: all inputs.
         settings: how to train, the seed included.
+        away: what rows are with a region's counters away.
         report: told the share done and what is being done.
     """
     features = table.features
@@ -70,6 +73,7 @@ def ablated_models(
             split=split,
             table=table,
             settings=settings,
+            away=away,
             report=told,
             without=without,
         ).model

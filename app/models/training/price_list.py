@@ -25,6 +25,7 @@ from app.models.training.inputs import inputs_of
 from app.models.training.prequential import measure_folds
 from app.models.training.prices import PRICES
 from app.models.training.segments import PATTERN
+from app.models.training.regions import RegionsAway
 from app.models.training.train import Split, fit_rung
 
 __all__ = [
@@ -130,6 +131,7 @@ def priced_last_week(
     """
     split = Split(history, settings)
     table = inputs_of(history, features, lambda done, what: report(0.1 * done, what))
+    away = RegionsAway(history, features)
     models: dict[str, RungModel] = {}
     for rung, inputs in models_of(features):
         first = 0.1 + 0.2 * len(models)
@@ -138,15 +140,19 @@ def priced_last_week(
             report(first + 0.2 * share, f"{rung} model: {share:.0%} of its trees")
 
         models[rung] = fit_rung(
-            inputs, split=split, table=table, settings=settings, report=told
+            inputs, split=split, table=table, settings=settings, away=away, report=told
         ).model
     ablated: dict[str, RungModel] = {}
     if ablate:
         ablated = ablated_models(
-            split, table, settings, lambda done, what: report(0.5 + 0.3 * done, what)
+            split, table, settings, away, lambda done, what: report(0.5 + 0.3 * done, what)
         )
     said = evaluate(
-        history, table, {**models, **ablated}, lambda done, what: report(0.8 + 0.2 * done, what)
+        history,
+        table,
+        {**models, **ablated},
+        lambda done, what: report(0.8 + 0.2 * done, what),
+        away=away,
     ).rungs
     fraud = history.fraud[test_rows(history)]
     days = split.facts()
