@@ -40,9 +40,10 @@ check: setup  ## lint, types, import directions, unit tests (under 2 minutes)
 test: check  ## everything that CI runs (about 10 minutes)
 	@$(BIN)/pytest -q tests/integration tests/contract tests/drills
 
-lock: setup  ## resolve the two lock files again from pyproject.toml
+lock: setup  ## resolve the lock files again
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements/serve.lock
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 --all-extras pyproject.toml -o requirements/all.lock
+	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 requirements/peers.in -o requirements/peers.lock
 
 clean: down  ## stop, and remove the environment and all local state
 	@rm -rf $(VENV) .stepdown build *.egg-info

@@ -7,7 +7,7 @@ not independent and days are drawn whole, with replacement. 95 %, percentile.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class Sample:
         card: as a number.
         segments: masks by kind of segment and name.
         costs: what each action costs at each attempt.
+        patterns: masks of the fraud by its pattern, where the data tell it.
     """
 
     fraud: Bools
@@ -44,6 +45,7 @@ class Sample:
     card: Int64s
     segments: Mapping[str, Mapping[str, Bools]]
     costs: CostTable
+    patterns: Mapping[str, Bools] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,20 +74,21 @@ def assess(
         seed: of the drawing of days; the same one draws the same days for every rung.
 
     Returns:
-        `METRICS`, `calibration` (None without scores), `cost` and `segments`, as `--json` prints
-        them; and the metrics of each draw of days, shape (draws, metrics).
+        `METRICS`, `calibration` (None without scores), `cost`, `segments` and `patterns` (how much
+        of each is found at a precision of 20 %), as `--json` prints them; and the metrics of each
+        draw of days, shape (draws, metrics).
     """
     curve = RankCurve(ranked.ranking, sample.fraud, sample.day)
     cards = card_precision(ranked.ranking, sample.fraud, day=sample.day, card=sample.card)
-    average, area, recall = curve.metrics()
-    measured = (average, area, float(cards.mean()), recall)
+    average, area, *floors = curve.metrics()
+    measured = (average, area, float(cards.mean()), *floors)
     days = len(cards)
     picks = np.random.default_rng(seed).integers(0, days, (DRAWS, days))
     draws = np.empty((DRAWS, len(METRICS)))
     for at, pick in enumerate(picks):
         weights = np.bincount(pick, minlength=days).astype(np.float64)
-        one, two, four = curve.metrics(weights)
-        draws[at] = one, two, float(cards[pick].mean()), four
+        one, two, *others = curve.metrics(weights)
+        draws[at] = one, two, float(cards[pick].mean()), *others
     said: dict[str, Any] = dict(zip(METRICS, measured, strict=True))
     probability = ranked.probability
     said["calibration"] = None if probability is None else reliability(probability, sample.fraud)
@@ -93,6 +96,12 @@ def assess(
     said["segments"] = {
         kind: {name: _segment(sample, ranked, mask) for name, mask in masks.items()}
         for kind, masks in sample.segments.items()
+    }
+    threshold = curve.threshold()
+    found = ranked.ranking >= (np.inf if threshold is None else threshold)
+    said["patterns"] = {
+        name: {"fraud": int(mask.sum()), "found": int((mask & found).sum())}
+        for name, mask in sample.patterns.items()
     }
     return said, draws
 
@@ -139,5 +148,5 @@ def _segment(sample: Sample, ranked: Ranked, mask: Bools) -> dict[str, float | i
     }
     if 0 < fraud.sum() < len(fraud):
         curve = RankCurve(ranked.ranking[mask], fraud, sample.day[mask])
-        found["average_precision"], found["roc_auc"], _ = curve.metrics()
+        found["average_precision"], found["roc_auc"], *_ = curve.metrics()
     return found

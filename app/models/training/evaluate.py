@@ -23,7 +23,7 @@ from app.models.training.costs import CostTable, action_number, cost_table
 from app.models.training.fitting import columns_of
 from app.models.training.history import History, ids_of
 from app.models.training.inputs import Table, hot_merchants
-from app.models.training.segments import segments_of
+from app.models.training.segments import patterns_of, segments_of
 from app.money import DEFAULT_RATES, load_rates
 from app.policy import DEFAULT_POLICY, load_policy
 from app.rule_inputs import rule_inputs
@@ -100,6 +100,7 @@ def sample_of(history: History, table: Table, rows: Int64s) -> Sample:
         card=ids_of(history, Entity.CARD).code[rows],
         segments=segments_of(history, table, rows),
         costs=cost_table(history, rows, load_policy(DEFAULT_POLICY)),
+        patterns=patterns_of(history, rows),
     )
 
 

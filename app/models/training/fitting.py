@@ -13,7 +13,17 @@ from app.features.rings import Int64s
 from app.features.spec import FeatureSet, Inputs, InputState
 from app.models.training.inputs import Table
 
-__all__ = ["Columns", "Fitted", "TrainSettings", "columns_of", "fit_model", "models_of"]
+__all__ = [
+    "Columns",
+    "Fitted",
+    "Lesson",
+    "TrainSettings",
+    "columns_of",
+    "fit_lesson",
+    "fit_model",
+    "lesson_of",
+    "models_of",
+]
 
 Bools = npt.NDArray[np.bool_]
 Columns = tuple[npt.NDArray[np.float32], npt.NDArray[np.object_]]
@@ -76,6 +86,41 @@ def columns_of(table: Table, rows: Int64s, inputs: Inputs) -> Columns:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """What a model is fitted on, sampled and masked.
+
+    Attributes:
+        columns: inputs, copies with counters unavailable at the end.
+        label: known fraud, shape (rows,).
+        weight: how many attempts a row stands for, shape (rows,).
+        unused: places of the inputs that are the same, or missing, in every row; numbers first.
+    """
+
+    columns: Columns
+    label: Bools
+    weight: npt.NDArray[np.float64]
+    unused: list[int]
+
+
+def lesson_of(
+    inputs: Inputs, table: Table, rows: Int64s, *, fraud: Bools, settings: TrainSettings
+) -> Lesson:
+    """Sample rows to fit on; a full model also learns what it is to lack an entity's counters."""
+    rng = np.random.default_rng(settings.seed)
+    share = min(1.0, settings.genuine_rows_max / max(1, int((~fraud).sum())))
+    kept = np.flatnonzero(fraud | (rng.random(len(fraud)) < share))
+    label = fraud[kept]
+    weight = np.where(label, 1.0, 1.0 / share)
+    columns = columns_of(table, rows[kept], inputs)
+    held = columns[0]  # a number that is always the same stays so where it is masked
+    if len(inputs.numbers) == len(table.features.numbers):
+        copied = np.flatnonzero(rng.random(len(label)) < settings.masked_share)
+        columns = _with_masked_copies(table.features, columns, copied, rng)
+        label, weight = (np.concatenate([of, of[copied]]) for of in (label, weight))
+    return Lesson(columns=columns, label=label, weight=weight, unused=_unused(held, columns[1]))
+
+
 def fit_model(
     inputs: Inputs,
     table: Table,
@@ -88,36 +133,36 @@ def fit_model(
     """Fit a model.
 
     Args:
-        inputs: of the model; a full one also learns what it is to lack an entity's counters.
+        inputs: of the model.
         table: all inputs.
         rows: to fit on.
         fraud: what was known of these rows.
         settings: how.
         report: told the share done.
     """
-    rng = np.random.default_rng(settings.seed)
-    share = min(1.0, settings.genuine_rows_max / max(1, int((~fraud).sum())))
-    kept = np.flatnonzero(fraud | (rng.random(len(fraud)) < share))
-    label = fraud[kept]
-    weight = np.where(label, 1.0, 1.0 / share)
-    columns = columns_of(table, rows[kept], inputs)
-    held = columns[0]  # a number that is always the same stays so where it is masked
-    if len(inputs.numbers) == len(table.features.numbers):
-        copied = np.flatnonzero(rng.random(len(label)) < settings.masked_share)
-        columns = _with_masked_copies(table.features, columns, copied, rng)
-        label, weight = (np.concatenate([of, of[copied]]) for of in (label, weight))
-    unused = _unused(held, columns[1])
-    model = CatBoost(_parameters(settings, unused))
+    lesson = lesson_of(inputs, table, rows, fraud=fraud, settings=settings)
+    return fit_lesson(inputs, lesson, settings, report)
+
+
+def fit_lesson(
+    inputs: Inputs,
+    lesson: Lesson,
+    settings: TrainSettings,
+    report: Callable[[float], None] = lambda _share: None,
+) -> Fitted:
+    """Fit a model on rows that were sampled before, so that others can be fitted on the same."""
+    model = CatBoost(_parameters(settings, lesson.unused))
+    numbers, categories = lesson.columns
     model.fit(
         Pool(
-            FeaturesData(num_feature_data=columns[0], cat_feature_data=columns[1]),
-            label=label.astype(np.int8),
-            weight=weight,
+            FeaturesData(num_feature_data=numbers, cat_feature_data=categories),
+            label=lesson.label.astype(np.int8),
+            weight=lesson.weight,
         ),
         callbacks=[_Progress(settings.iterations, report)],
     )
     names = (*inputs.numbers, *inputs.categories)
-    return Fitted(model, [names[at] for at in unused])
+    return Fitted(model, [names[at] for at in lesson.unused])
 
 
 def _parameters(settings: TrainSettings, unused: Sequence[int]) -> dict[str, object]:

@@ -193,7 +193,22 @@ def _mean(by_fold: Sequence[Sequence[tuple[dict[str, Any], Any]]]) -> dict[str, 
         else None,
         "cost": {name: float(np.mean([said["cost"][name] for said in every])) for name in costs},
         "segments": _mean_segments(every),
-        "folds": [{**seeds[0][0], "seeds": len(seeds)} for seeds in by_fold],
+        "patterns": _sum_patterns([seeds[0][0]["patterns"] for seeds in by_fold]),
+        "folds": [
+            {**seeds[0][0], "seeds": len(seeds), "intervals": interval([of])}
+            for seeds, of in zip(by_fold, draws, strict=True)
+        ],
+    }
+
+
+def _sum_patterns(by_fold: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+    """Fraud and what was found of it by pattern, all folds together, of their first seeds."""
+    return {
+        name: {
+            what: sum(patterns[name][what] for patterns in by_fold if name in patterns)
+            for what in ("fraud", "found")
+        }
+        for name in sorted({name for patterns in by_fold for name in patterns})
     }
 
 

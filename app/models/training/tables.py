@@ -12,7 +12,7 @@ from app.models.training.metrics import METRICS
 
 __all__ = ["print_evaluation"]
 
-_HEADERS = ("AP", "AUC", "CP@100", "recall at precision 20 %")
+_HEADERS = ("AP", "AUC", "CP@100", "recall at precision 20 %", "precision at recall 75 %")
 
 
 def print_evaluation(said: Mapping[str, Any]) -> None:
@@ -29,6 +29,8 @@ def print_evaluation(said: Mapping[str, Any]) -> None:
     console.print(_ranking(said))
     console.print(_money(said))
     console.print(_segments(said))
+    if any(of["patterns"] for of in said["rungs"].values()):
+        console.print(_patterns(said))
 
 
 def _ranking(said: Mapping[str, Any]) -> Table:
@@ -74,4 +76,13 @@ def _segments(said: Mapping[str, Any]) -> Table:
             shown = ("-" if one is None else f"{one:.3f}" for one in found)
             counts = (f"{part[what]:,.0f}" for what in ("attempts", "fraud"))
             table.add_row(f"{kind} {name}", *counts, *shown)
+    return table
+
+
+def _patterns(said: Mapping[str, Any]) -> Table:
+    rungs = said["rungs"]
+    table = Table("fraud at precision 20 %", "fraud", *(f"found by {rung}" for rung in rungs))
+    for name, of in next(iter(rungs.values()))["patterns"].items():
+        found = (rung["patterns"][name]["found"] / max(1, of["fraud"]) for rung in rungs.values())
+        table.add_row(name, f"{of['fraud']:,}", *(f"{share:.0%}" for share in found))
     return table

@@ -66,6 +66,6 @@ def test_a_day_that_counts_twice_is_as_if_its_attempts_were_there_twice():
 def test_ranking_metrics_are_those_of_a_second_source():
     rng = np.random.default_rng(2)
     ranking, fraud = np.round(rng.random(500), 2), rng.random(500) < 0.1
-    average, area, _ = RankCurve(ranking, fraud, np.zeros(500, dtype=np.int64)).metrics()
+    average, area, *_ = RankCurve(ranking, fraud, np.zeros(500, dtype=np.int64)).metrics()
     assert average == pytest.approx(average_precision_score(fraud, ranking))
     assert area == pytest.approx(roc_auc_score(fraud, ranking))
