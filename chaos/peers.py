@@ -28,6 +28,8 @@ PEERS = ("xgboost", "lightgbm")
 LOCK = Path(__file__).parents[1] / "requirements" / "peers.lock"
 WORKER = Path(__file__).with_name("peer_worker.py")
 INSTALL_S_MAX = 900
+# On a busy machine, threads that wait must not spin: they would keep the others from working.
+ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 Report = Callable[[float, str], None]
 
@@ -104,6 +106,7 @@ class Peers:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
+                env=ENVIRONMENT,
             ) as worker,
         ):
             assert worker.stdout is not None
