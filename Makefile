@@ -45,9 +45,10 @@ prices: setup  ## measure what each rung costs, write it into README.md (DATA=fi
 	@test -n "$(DATA)" || { echo "name the public set: make prices DATA=handbook_raw.parquet MAPPING=examples/handbook.yaml"; exit 2; }
 	@$(BIN)/stepdown prices --ablate --public "$(DATA)" --mapping "$(MAPPING)" --write README.md
 
-lock: setup  ## resolve the two lock files again from pyproject.toml
+lock: setup  ## resolve the lock files again
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements/serve.lock
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 --all-extras pyproject.toml -o requirements/all.lock
+	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 requirements/peers.in -o requirements/peers.lock
 
 clean: down  ## stop, and remove the environment and all local state
 	@rm -rf $(VENV) .stepdown build *.egg-info

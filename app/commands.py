@@ -87,6 +87,17 @@ def simulate(
             help="Share of a pattern in the fraud, repeatable; the others keep their proportions.",
         ),
     ] = None,
+    fraud_share: Annotated[
+        float, typer.Option(min=0, max=0.2, help="Share of fraud in the attempts.")
+    ] = 0.004,
+    newcomers: Annotated[
+        bool,
+        typer.Option(
+            "--newcomers",
+            help="Fraud reaches merchants and customers that were not there on the first day, and "
+            "issuers launch number ranges.",
+        ),
+    ] = False,
     new_pattern_from: Annotated[
         int | None,
         typer.Option(
@@ -111,6 +122,8 @@ def simulate(
             attempts=attempts,
             patterns=PatternMix().with_shares(_shares(pattern or [])),
             new_pattern_from=new_pattern_from,
+            fraud_share=fraud_share,
+            newcomers=newcomers,
         )
         with progress(json=json) as report:
             summary = run(config, folder, progress=report)

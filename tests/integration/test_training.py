@@ -217,6 +217,9 @@ def test_folds_give_every_rung_its_figures_with_intervals(history):
             low, high = of["intervals"][name]
             assert 0 <= low <= high <= 1
         assert of["cost"]["mean_minor"] > 0
+    patterns = said["rungs"]["full"]["segments"]["pattern"]
+    assert patterns["friendly_fraud"]["fraud"] > 0
+    assert sum(of["fraud"] for of in patterns.values()) == said["folds"][0]["test_fraud"]
     assert said["rungs"]["full"]["calibration"]["ece"] < 0.05
     full, chance = (said["rungs"][rung]["average_precision"] for rung in ("full", "tier_default"))
     assert full > chance

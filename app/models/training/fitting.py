@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,18 @@ from app.features.spec import REGIONS_PRESENT, FeatureSet, Inputs, InputState
 from app.models.training.inputs import Table
 from app.models.training.regions import RegionsAway
 
-__all__ = ["Columns", "Fitted", "TrainSettings", "columns_of", "drawn", "fit_model", "models_of"]
+__all__ = [
+    "Columns",
+    "Fitted",
+    "Lesson",
+    "TrainSettings",
+    "columns_of",
+    "drawn",
+    "fit_lesson",
+    "fit_model",
+    "lesson_of",
+    "models_of",
+]
 
 Bools = npt.NDArray[np.bool_]
 Columns = tuple[npt.NDArray[np.float32], npt.NDArray[np.object_]]
@@ -105,6 +116,65 @@ def drawn(
     return kept, np.where(fraud[kept], 1.0, 1.0 / share)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """What a model is fitted on, sampled and masked.
+
+    Attributes:
+        columns: inputs, copies with counters unavailable at the end.
+        label: known fraud, shape (rows,).
+        weight: how many attempts a row stands for, shape (rows,).
+        unused: places of the inputs that are the same, or missing, in every row; numbers first.
+    """
+
+    columns: Columns
+    label: Bools
+    weight: npt.NDArray[np.float64]
+    unused: list[int]
+
+
+def lesson_of(
+    inputs: Inputs,
+    table: Table,
+    rows: Int64s,
+    *,
+    fraud: Bools,
+    settings: TrainSettings,
+    away: RegionsAway | None = None,
+) -> Lesson:
+    """Sample rows to fit on; a full model also learns what it is to lack counters.
+
+    Args:
+        inputs: of the model.
+        table: all inputs.
+        rows: to sample from.
+        fraud: what was known of these rows.
+        settings: how.
+        away: what rows are with a region's counters away, of which a full model learns as well;
+            None for one that does not.
+    """
+    rng = np.random.default_rng(settings.seed)
+    kept, weight = drawn(fraud, settings, rng)
+    label = fraud[kept]
+    plain = _Rows(columns_of(table, rows[kept], inputs), label, weight)
+    parts = [plain]
+    if len(inputs.numbers) == len(table.features.numbers):
+        parts.append(_without_entities(table.features, plain, settings, rng))
+        if away is not None:
+            parts.append(_without_a_region(away, table, rows[kept], plain, settings))
+    columns = tuple(np.concatenate([part.columns[at] for part in parts]) for at in (0, 1))
+    # A number that is always the same stays so where it is masked.
+    unused = _unused(plain.columns[0], columns[1])
+    if len(parts) > 2:  # the copies are there to teach it
+        unused = [at for at in unused if at != inputs.numbers.index(REGIONS_PRESENT)]
+    return Lesson(
+        columns=(columns[0], columns[1]),
+        label=np.concatenate([part.label for part in parts]),
+        weight=np.concatenate([part.weight for part in parts]),
+        unused=unused,
+    )
+
+
 def fit_model(
     inputs: Inputs,
     table: Table,
@@ -119,7 +189,7 @@ def fit_model(
     """Fit a model.
 
     Args:
-        inputs: of the model; a full one also learns what it is to lack an entity's counters.
+        inputs: of the model.
         table: all inputs.
         rows: to fit on.
         fraud: what was known of these rows.
@@ -129,34 +199,11 @@ def fit_model(
         report: told the share done.
         without: inputs it is to ignore, on the very same rows.
     """
-    rng = np.random.default_rng(settings.seed)
-    kept, weight = drawn(fraud, settings, rng)
-    label = fraud[kept]
-    plain = _Rows(columns_of(table, rows[kept], inputs), label, weight)
-    parts = [plain]
-    if len(inputs.numbers) == len(table.features.numbers):
-        parts.append(_without_entities(table.features, plain, settings, rng))
-        if away is not None:
-            parts.append(_without_a_region(away, table, rows[kept], plain, settings))
-    fitted_on = _joined(parts)
-    # A number that is always the same stays so where it is masked.
-    unused = _unused(plain.columns[0], fitted_on.columns[1])
-    if len(parts) > 2:  # the copies are there to teach it
-        unused = [at for at in unused if at != inputs.numbers.index(REGIONS_PRESENT)]
+    lesson = lesson_of(inputs, table, rows, fraud=fraud, settings=settings, away=away)
     names = (*inputs.numbers, *inputs.categories)
     left_out = [at for at, name in enumerate(names) if name in without]
-    unused = sorted({*unused, *left_out})
-    model = CatBoost(_parameters(settings, unused))
-    numbers, categories = fitted_on.columns
-    model.fit(
-        Pool(
-            FeaturesData(num_feature_data=numbers, cat_feature_data=categories),
-            label=fitted_on.label.astype(np.int8),
-            weight=fitted_on.weight,
-        ),
-        callbacks=[_Progress(settings.iterations, report)],
-    )
-    return Fitted(model, [names[at] for at in unused], len(fitted_on.label))
+    unused = sorted({*lesson.unused, *left_out})
+    return fit_lesson(inputs, replace(lesson, unused=unused), settings, report)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +215,25 @@ class _Rows:
     weight: npt.NDArray[np.float64]
 
 
-def _joined(parts: Sequence[_Rows]) -> _Rows:
-    numbers = np.concatenate([part.columns[0] for part in parts])
-    categories = np.concatenate([part.columns[1] for part in parts])
-    return _Rows(
-        (numbers, categories),
-        np.concatenate([part.label for part in parts]),
-        np.concatenate([part.weight for part in parts]),
+def fit_lesson(
+    inputs: Inputs,
+    lesson: Lesson,
+    settings: TrainSettings,
+    report: Callable[[float], None] = lambda _share: None,
+) -> Fitted:
+    """Fit a model on rows that were sampled before, so that others can be fitted on the same."""
+    model = CatBoost(_parameters(settings, lesson.unused))
+    numbers, categories = lesson.columns
+    model.fit(
+        Pool(
+            FeaturesData(num_feature_data=numbers, cat_feature_data=categories),
+            label=lesson.label.astype(np.int8),
+            weight=lesson.weight,
+        ),
+        callbacks=[_Progress(settings.iterations, report)],
     )
+    names = (*inputs.numbers, *inputs.categories)
+    return Fitted(model, [names[at] for at in lesson.unused], len(lesson.label))
 
 
 def _parameters(settings: TrainSettings, unused: Sequence[int]) -> dict[str, object]:

@@ -11,7 +11,7 @@ import numpy as np
 from app.features.rings import Int64s
 from app.features.spec import DAY_MS, FeatureSet, Inputs
 from app.models.artifact import Calibration, RungFacts, RungModel, raw_scores
-from app.models.training.assess import Ranked, Sample, assess
+from app.models.training.assess import Ranked, Sample, assess, interval
 from app.models.training.calibrate import calibrate
 from app.models.training.evaluate import (
     lower_rungs,
@@ -220,7 +220,14 @@ class _Measured:
 
 def _over_folds(by_fold: Sequence[Sequence[Assessed]]) -> dict[str, Any]:
     """Means over folds and seeds, and each fold's own figures of the first seed."""
-    own = [{**seeds[0][0], "seeds": len(seeds)} for seeds in by_fold]
+    own = [
+        {
+            **seeds[0][0],
+            "seeds": len(seeds),
+            "intervals": interval([np.mean([draws for _, draws in seeds], axis=0)]),
+        }
+        for seeds in by_fold
+    ]
     return {**mean_of(by_fold), "folds": own}
 
 

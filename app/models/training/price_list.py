@@ -24,8 +24,8 @@ from app.models.training.history import History
 from app.models.training.inputs import inputs_of
 from app.models.training.prequential import measure_folds
 from app.models.training.prices import PRICES
-from app.models.training.segments import PATTERN
 from app.models.training.regions import RegionsAway
+from app.models.training.segments import PATTERN
 from app.models.training.train import Split, fit_rung
 
 __all__ = [

@@ -10,10 +10,13 @@ import numpy.typing as npt
 
 from app.features.rings import Int64s
 from app.features.spec import Entity, InputState
-from app.models.training.history import History
+from app.models.training.history import History, ids_of
 from app.models.training.inputs import Table
 
-__all__ = ["PATTERN", "caught_in", "patterns_of", "segments_of"]
+__all__ = ["PATTERN", "caught_in", "cold_of", "patterns_of", "segments_of"]
+
+# What `cold_of` asks for separately; one that is new in any of them is "any".
+COLD = (Entity.MERCHANT, Entity.DEVICE, Entity.BIN)
 
 Bools = npt.NDArray[np.bool_]
 
@@ -55,3 +58,22 @@ def patterns_of(history: History) -> npt.NDArray[np.object_]:
     if "fraud_pattern" not in history.attempts.column_names:
         return np.full(len(history), None, dtype=object)
     return np.array(history.attempts["fraud_pattern"].to_pylist(), dtype=object)
+
+
+def cold_of(history: History, known: Int64s, rows: Int64s) -> Mapping[str, Bools]:
+    """Masks of attempts whose id was in none of the known ones, each of shape (rows,).
+
+    Args:
+        history: all attempts.
+        known: rows of the training period.
+        rows: to look at.
+
+    Returns:
+        By entity, and `any` (merchant, device or BIN). An attempt without the id is not among them.
+        Cards, which the public set calls customers, stand for themselves.
+    """
+    cold = {}
+    for entity in (*COLD, Entity.CARD):
+        code = ids_of(history, entity).code
+        cold[str(entity)] = (code[rows] >= 0) & ~np.isin(code[rows], code[known])
+    return {**cold, "any": np.logical_or.reduce([cold[str(entity)] for entity in COLD])}

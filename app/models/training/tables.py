@@ -14,7 +14,7 @@ from app.models.training.segments import PATTERN, caught_in
 
 __all__ = ["print_evaluation", "print_phases"]
 
-_HEADERS = ("AP", "AUC", "CP@100", "recall at precision 20 %")
+_HEADERS = ("AP", "AUC", "CP@100", "recall at precision 20 %", "precision at recall 75 %")
 
 
 def print_evaluation(said: Mapping[str, Any]) -> None:
