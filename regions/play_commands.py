@@ -148,16 +148,23 @@ class _Material:
         return Registry(self.home).folder / "model"
 
     def script(self) -> Script:
-        """Read the history and cut it."""
+        """Read the history and cut it.
+
+        Raises:
+            HistoryError: it cannot be used, or not be measured on.
+        """
         from app.models.training.mapped import read_history
+        from app.play.report import rankable_rows
         from app.play.script import script_of
 
-        return script_of(
+        script = script_of(
             read_history(self.data, self.mapping),
             warm_from_day=self.warm_from_day,
             from_day=self.from_day,
             to_day=self.to_day,
         )
+        rankable_rows(script)  # said before a play that could not be measured
+        return script
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from app.play.pace import Pace
 from app.play.script import Script
 from fallback.rung import RungName
 
-__all__ = ["Agreement", "Caught", "Latency", "Report", "book_rows", "report_of"]
+__all__ = ["Agreement", "Caught", "Latency", "Report", "book_rows", "rankable_rows", "report_of"]
 
 Bools = npt.NDArray[np.bool_]
 
@@ -139,6 +139,18 @@ def book_rows(script: Script) -> Int64s:
     return np.flatnonzero(kept)
 
 
+def rankable_rows(script: Script) -> Int64s:
+    """The same; worth asking before a play that could not be measured.
+
+    Raises:
+        HistoryError: they are all fraud, or none of them is.
+    """
+    rows = book_rows(script)
+    if not 0 < script.history.fraud[rows].sum() < len(rows):
+        raise HistoryError("the attempts to evaluate are all fraud, or none of them is.")
+    return rows
+
+
 def report_of(
     script: Script,
     answers: Answers,
@@ -163,10 +175,8 @@ def report_of(
     Raises:
         HistoryError: there is nothing to rank by.
     """
-    rows, history = book_rows(script), script.history
+    rows, history = rankable_rows(script), script.history
     fraud = history.fraud[rows]
-    if not 0 < fraud.sum() < len(rows):
-        raise HistoryError("the attempts to evaluate are all fraud, or none of them is.")
     by = rung or RungName.FULL
     measured = _ranked(script, answers.verdicts, rows, by)
     stopped = answers.verdicts.stopped[rows]
