@@ -109,7 +109,7 @@ def test_a_simulated_history_is_answered_by_the_rung_that_was_asked_for(
 ):
     folder, day = simulated
     done = stepdown(
-        "play", "--json", "--rung", "batch", "--deadline-ms", "1000",
+        "play", "--json", "--rung", "batch", "--rate", "100", "--deadline-ms", "1000",
         "--data", str(folder),
         "--warm-from", str(day - timedelta(days=WARM_DAYS)),
         "--from", str(day),
