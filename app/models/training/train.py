@@ -247,7 +247,7 @@ def fit_rung(
     split: Split,
     table: Table,
     settings: TrainSettings,
-    away: RegionsAway,
+    away: RegionsAway | None = None,
     report: Callable[[float], None],
     without: Collection[str] = (),
 ) -> Fit:
@@ -258,6 +258,7 @@ def fit_rung(
         split: what to fit and calibrate on.
         table: all inputs.
         settings: how.
+        away: what rows are with a region's counters away; None for a model that learns none.
         report: told the share done.
         without: inputs it is to ignore.
     """
