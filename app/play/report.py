@@ -239,12 +239,12 @@ def _by_pattern(history: History, rows: Int64s, stopped: Bools) -> dict[str, Cau
     of = patterns_of(history)[rows]
     named = [name for name in of[history.fraud[rows]] if name is not None]
     found, counts = np.unique(np.array(named, dtype=str), return_counts=True)
-    pattern = np.where(history.fraud[rows], of, None)
+    of[~history.fraud[rows]] = None
     return {
         name: Caught(
             fraud=count,
-            caught=int(stopped[pattern == name].sum()),
-            recall=float(stopped[pattern == name].mean()),
+            caught=int(stopped[of == name].sum()),
+            recall=float(stopped[of == name].mean()),
         )
         for count, name in sorted(zip(counts.tolist(), found.tolist(), strict=True), reverse=True)
     }
