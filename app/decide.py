@@ -133,6 +133,7 @@ class Decider:
         made = Made(
             candidate=candidate,
             canonical=canonical,
+            identity=identity,
             descent=descent,
             action=action,
             thresholds=thresholds,

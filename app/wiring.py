@@ -22,7 +22,7 @@ from app.decide import Decider, InForce
 from app.event_time import EventTime, ReplayTime, WallTime
 from app.features.directory import Directory, load_directory
 from app.features.online import OnlineStore, Source
-from app.features.shard import ShardClient, client
+from app.features.shard import ShardClient
 from app.features.snapshot import Snapshot, load_snapshot
 from app.features.vector import BatchFeatures, FullFeatures, Row
 from app.models.artifact import Artifact, load_artifact
@@ -160,7 +160,9 @@ class Scorer:
                 address.region,
                 [
                     ShardClient(
-                        client(shard, password=password, timeout_ms=settings.source_timeout_ms),
+                        shard,
+                        password=password,
+                        timeout_ms=settings.source_timeout_ms,
                         region=address.region,
                     )
                     for shard in address.shards
@@ -365,7 +367,11 @@ class Scorer:
         policy, rates, rules = self._policy.value, self._rates.value, self._rules.value
         assert policy is not None
         assert rates is not None
-        recorded = {"policy": policy.identity, "rates": rates.identity}
+        recorded = {
+            "policy": policy.identity,
+            "rates": rates.identity,
+            "features": str(self._settings.feature_set.schema),
+        }
         if rules is not None:
             recorded["rules"] = rules.identity
         if self._directory.version is not None:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 from msgspec import UNSET
 
-from app.api.pan import looks_like_pan, redact
+from app.api.pan import has_many_digits, looks_like_pan, redact
 from app.api.problem import Invalid, Malformed
 from app.api.wire import Attempt, FieldProblem, Label, Outcome, as_datetime
 from app.ids import locate
@@ -56,8 +56,10 @@ def read_attempt(body: bytes) -> tuple[Attempt, bytes]:
         Invalid: the wrong shape; names the field.
     """
     attempt, canonical = _decoded(body, _attempt)
+    # Most bodies hold nowhere as many digits as a card number has; one search tells.
+    suspicious = attempt.attributes is not UNSET or has_many_digits(canonical)
     problems = [
-        *_pan_problems(_identities(attempt)),
+        *(_pan_problems(_identities(attempt)) if suspicious else ()),
         *_time_problems(
             ("occurred_at", attempt.occurred_at),
             ("customer.account_created_at", attempt.customer.account_created_at),
@@ -66,7 +68,7 @@ def read_attempt(body: bytes) -> tuple[Attempt, bytes]:
     ]
     if problems:
         raise Invalid(*problems)
-    redacted = _redacted(attempt)
+    redacted = _redacted(attempt) if suspicious else attempt
     if redacted is not attempt:
         return redacted, _encoder.encode(redacted)
     return attempt, canonical

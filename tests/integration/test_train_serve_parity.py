@@ -112,7 +112,7 @@ class Counters:
         merge = Merge(self.plan, [Ask("t", ids, amount)])
         found = {name: self.values[name].tobytes() for name in merge.names() if name in self.values}
         own = Applied(generation="g", ready=True, as_of_ms=now_ms, positions={})
-        merge.add(Reply("here", found, (own,)), now_ms)
+        merge.add(Reply("here", found, (own,)))
         return merge.results(now_ms)[0]
 
 
