@@ -19,6 +19,7 @@ from app.telemetry import Gauges, RungState
 from fallback.breaker import Breaker
 from fallback.breaker_states import StateName
 from fallback.errors import RungError
+from fallback.pressure import Pressure
 from fallback.rung import Reason, RungName
 
 __all__ = ["Holdings", "Probes"]
@@ -93,6 +94,7 @@ class Holdings:
         probes: of the sources.
         breakers: of sources and models.
         recorder: of decisions.
+        pressure: sends requests down while there are too many.
         counters_age_max_ms: from which counters are stale.
         snapshot_age_max_ms: from which the snapshot is stale.
         wall: seconds since the epoch.
@@ -106,6 +108,7 @@ class Holdings:
     probes: Probes
     breakers: Sequence[Breaker]
     recorder: Recorder
+    pressure: Pressure
     counters_age_max_ms: int
     snapshot_age_max_ms: float
     wall: Callable[[], float] = field(default=time.time)
@@ -131,6 +134,7 @@ class Holdings:
             },
             refused=refused,
             journal=self.recorder.healthy,
+            numbers={"pressure_depth": self.pressure.depth},
         )
 
     def refresh(self) -> None:

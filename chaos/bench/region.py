@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+import numpy as np
 import redis
 
 from app.bootstrap import ensure_published
@@ -112,12 +113,12 @@ def send(job: Job, cores: Cores) -> Sent:
     Raises:
         subprocess.CalledProcessError: the generator failed.
     """
-    done = subprocess.run(  # noqa: S603 - our own program
+    done = subprocess.run(
         [sys.executable, "-m", "chaos.bench.generator"],
         input=msgspec.json.encode(job),
         stdout=subprocess.PIPE,
         check=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, cores.others),  # noqa: PLW1509 - one thread
+        preexec_fn=lambda: os.sched_setaffinity(0, cores.others),
     )
     return msgspec.json.decode(done.stdout, type=Sent)
 
@@ -229,15 +230,13 @@ def _requests(base: Path, host: str, port: int) -> list[bytes]:
     """The last attempts of the simulated history, as they come over the wire."""
     key = Registry(base).dev_key.read_text("ascii").strip()
     history = load_history(Registry(base).data)
-    rows = range(max(0, len(history) - BODIES), len(history))
-    import numpy as np
-
+    rows = np.arange(max(0, len(history) - BODIES), len(history))
     head = (
         f"POST /v1/decisions HTTP/1.1\r\nHost: {host}:{port}\r\nX-Api-Key: {key}\r\n"
         "Content-Type: application/json\r\nContent-Length: "
     )
     found = []
-    for document in history.take(np.array(rows)).documents():
+    for document in history.take(rows).documents():
         body = msgspec.json.encode({**document, "attempt_id": PLACEHOLDER.decode()})
         found.append(f"{head}{len(body)}\r\n\r\n".encode() + body)
     return found

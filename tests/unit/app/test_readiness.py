@@ -14,6 +14,7 @@ from app.readiness import Holdings, Probes
 from fallback.breaker import Breaker, BreakerPolicy
 from fallback.clock import ManualClock
 from fallback.errors import DependencyTimeout, RungError
+from fallback.pressure import Pressure
 
 NOW_MS = 1_783_000_000_000
 NAMES = ("source:us-east-1", "model:full", "model:batch")
@@ -79,6 +80,7 @@ class Scorer:
             probes=self.probes,
             breakers=list(self.breakers.values()),
             recorder=self.recorder,
+            pressure=Pressure(),
             counters_age_max_ms=30_000,
             snapshot_age_max_ms=36 * 3_600_000,
             wall=lambda: self.now_ms / 1_000,
