@@ -3,9 +3,10 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := uv==0.13.9
+MAPPING ?= examples/handbook.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down check test lock clean
+.PHONY: help setup up down check test prices lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,9 +41,14 @@ check: setup  ## lint, types, import directions, unit tests (under 2 minutes)
 test: check  ## everything that CI runs (about 10 minutes)
 	@$(BIN)/pytest -q tests/integration tests/contract tests/drills
 
-lock: setup  ## resolve the two lock files again from pyproject.toml
+prices: setup  ## measure what each rung costs, write it into README.md (DATA=file of the public set)
+	@test -n "$(DATA)" || { echo "name the public set: make prices DATA=handbook_raw.parquet MAPPING=examples/handbook.yaml"; exit 2; }
+	@$(BIN)/stepdown prices --ablate --public "$(DATA)" --mapping "$(MAPPING)" --write README.md
+
+lock: setup  ## resolve the lock files again
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements/serve.lock
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 --all-extras pyproject.toml -o requirements/all.lock
+	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 requirements/peers.in -o requirements/peers.lock
 
 clean: down  ## stop, and remove the environment and all local state
 	@rm -rf $(VENV) .stepdown build *.egg-info

@@ -29,12 +29,14 @@ from app.errors import OperatorError
 from app.features.names import FeatureSetName
 from app.fresh_id import fresh_id
 from app.models.training.names import Protocol
+from app.price_commands import prices
 
 __all__ = ["app"]
 
 app = typer.Typer()
 keys = typer.Typer(no_args_is_help=True, help="API keys; running scorers follow within a second.")
 app.add_typer(keys, name="keys")
+app.command()(prices)
 
 
 @app.command()
@@ -85,6 +87,17 @@ def simulate(
             help="Share of a pattern in the fraud, repeatable; the others keep their proportions.",
         ),
     ] = None,
+    fraud_share: Annotated[
+        float, typer.Option(min=0, max=0.2, help="Share of fraud in the attempts.")
+    ] = 0.004,
+    newcomers: Annotated[
+        bool,
+        typer.Option(
+            "--newcomers",
+            help="Fraud reaches merchants and customers that were not there on the first day, and "
+            "issuers launch number ranges.",
+        ),
+    ] = False,
     new_pattern_from: Annotated[
         int | None,
         typer.Option(
@@ -109,6 +122,8 @@ def simulate(
             attempts=attempts,
             patterns=PatternMix().with_shares(_shares(pattern or [])),
             new_pattern_from=new_pattern_from,
+            fraud_share=fraud_share,
+            newcomers=newcomers,
         )
         with progress(json=json) as report:
             summary = run(config, folder, progress=report)
@@ -136,6 +151,13 @@ def train(
     features: Annotated[
         FeatureSetName, typer.Option(help="Feature set that the models see.")
     ] = FeatureSetName.REFERENCE,
+    rows_max: Annotated[
+        int,
+        typer.Option(
+            min=1_000,
+            help="Genuine attempts to fit on; of more a sample is drawn. Fraud is always kept.",
+        ),
+    ] = 300_000,
     home: HomeOption = Path(".stepdown"),
     region: Annotated[
         list[str] | None,
@@ -146,45 +168,60 @@ def train(
     """Train both models on a history, check them, and publish them.
 
     Running scorers follow within a second. A version that fails its checks is refused and the
-    last good one stays.
+    last good one stays. The same history and options give the same identity on any machine of one
+    architecture.
     """
     from app.registry import KINDS, Registry
 
     registry = Registry(home)
     where = _history(data or registry.data, mapping)
     from app.features.sets import feature_set
+    from app.manifest import read_manifest
     from app.models.training.mapped import read_history
+    from app.models.training.phases import Phases
     from app.models.training.release import release
+    from app.models.training.train import TrainSettings
     from app.publish import adopt
 
+    phases = Phases()
     with progress(json=json) as report:
         report(0.0, "reading the history")
         history = read_history(where, mapping)
+        phases.end("read", rows=len(history))
         artifact, metrics = release(
             registry,
             history,
             feature_set(features),
             lambda done, what: report(0.05 + 0.95 * done, what),
+            settings=TrainSettings(genuine_rows_max=rows_max),
+            phases=phases,
         )
     folders = [home / name / "published" for name in region] if region else _regions(home)
     for folder in folders:
         for kind in KINDS:
             adopt(registry.folder / kind, folder / kind)
+    manifest, _ = read_manifest(registry.folder / "model", artifact.version)
     version = registry.folder / "model" / "versions" / artifact.version
     said = {
         "version": artifact.version,
+        "identity": manifest.facts["identity"],
         "provenance": artifact.facts.provenance,
+        "masked": artifact.facts.masked,
+        "regions": msgspec.to_builtins(artifact.facts.regions),
         "published": [str(folder) for folder in folders],
         "report": str(version / "report.html"),
         "model_card": str(version / "model-card.md"),
         "rungs": metrics,
+        **phases.said(),
     }
     if json:
         print_json(said)
         return
-    from app.models.training.tables import print_evaluation
+    from app.models.training.tables import print_evaluation, print_phases
 
     print_evaluation(said)
+    print_phases(said)
+    typer.echo(f"identity: {said['identity']}")
     typer.echo(f"report: {said['report']}")
 
 
@@ -234,6 +271,7 @@ def _last_week(where: Path, mapping: Path | None, home: Path, *, json: bool) -> 
     from app.features.sets import feature_set
     from app.models.artifact import load_artifact
     from app.models.training.evaluate import evaluate as measure
+    from app.models.training.evaluate import test_rows
     from app.models.training.inputs import inputs_of
     from app.models.training.mapped import read_history
     from app.publish import current
@@ -244,12 +282,22 @@ def _last_week(where: Path, mapping: Path | None, home: Path, *, json: bool) -> 
     with progress(json=json) as report:
         history = read_history(where, mapping)
         features = feature_set(artifact.facts.features)
-        table = inputs_of(history, features, lambda done, what: report(0.3 * done, what))
+        table = inputs_of(
+            history,
+            features,
+            lambda done, what: report(0.3 * done, what),
+            attempts=test_rows(history),
+        )
         measured = measure(
             history, table, artifact, lambda done, what: report(0.3 + 0.7 * done, what)
         )
-    said = {"version": artifact.version, "provenance": artifact.facts.provenance}
-    return {**said, "rungs": measured.rungs}
+    return {
+        "version": artifact.version,
+        "provenance": artifact.facts.provenance,
+        "masked": artifact.facts.masked,
+        "regions": msgspec.to_builtins(measured.regions),
+        "rungs": measured.rungs,
+    }
 
 
 def _folds(

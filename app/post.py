@@ -11,7 +11,7 @@ import msgspec
 
 from app.errors import OperatorError
 
-__all__ = ["post_decision", "post_outcome"]
+__all__ = ["connection_to", "post_decision", "post_outcome"]
 
 TIMEOUT_S = 5.0
 _CONNECT: Mapping[str, type[http.client.HTTPConnection]] = {
@@ -40,7 +40,7 @@ def post_outcome(api_url: str, body: bytes, *, key: str) -> None:
 
 
 def _post(api_url: str, path: str, body: bytes, *, key: str) -> dict[str, Any]:
-    connection = _connection(api_url)
+    connection = connection_to(api_url)
     try:
         connection.request(
             "POST",
@@ -64,7 +64,12 @@ def _post(api_url: str, path: str, body: bytes, *, key: str) -> dict[str, Any]:
         raise OperatorError(f"what answers at {api_url} is not this service.") from None
 
 
-def _connection(api_url: str) -> http.client.HTTPConnection:
+def connection_to(api_url: str) -> http.client.HTTPConnection:
+    """A connection to a service, not yet open.
+
+    Raises:
+        OperatorError: that is no address.
+    """
     parts = urlsplit(api_url)
     connect = _CONNECT.get(parts.scheme)
     try:

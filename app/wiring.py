@@ -106,6 +106,7 @@ class Scorer:
             intake=self._make_intake(),
             journal=self._settings.journal,
             region=self._region,
+            replay=self._settings.replay,
             lifespan=self._lifespan,
         )
         return Front(

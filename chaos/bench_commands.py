@@ -1,4 +1,4 @@
-"""Commands that measure: what a decision costs."""
+"""Commands that measure: what a decision costs, what a model is worth beside its peers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,22 @@ from typing import Annotated
 import msgspec
 import typer
 
-from app.command_line import JsonOption, print_said
+from app.command_line import (
+    DataOption,
+    HomeOption,
+    JsonOption,
+    MappingOption,
+    print_json,
+    print_said,
+    progress,
+)
+from app.errors import OperatorError
 from app.features.names import FeatureSetName
+from app.models.training.names import Protocol
 
 __all__ = ["bench"]
 
-bench = typer.Typer(no_args_is_help=True, help="Measure what a decision costs.")
+bench = typer.Typer(no_args_is_help=True, help="Measure costs, and models beside their peers.")
 
 
 @bench.command("write-side")
@@ -56,3 +66,50 @@ def scorer(
         measure_scorer_side(target.world, target.load, region=target.region, seconds=seconds)
     )
     print_said(msgspec.to_builtins(result), json=json)
+
+
+@bench.command("cold-start")
+def cold_start(
+    data: DataOption = None,
+    mapping: MappingOption = None,
+    folds: Annotated[int, typer.Option(min=1, help="Test weeks, the last ones.")] = 3,
+    train_days: Annotated[int, typer.Option(min=8, help="Training days of a fold.")] = 28,
+    calibration_days: Annotated[
+        int, typer.Option(min=2, help="Last training days, kept for choosing the peers' settings.")
+    ] = 7,
+    delay_days: Annotated[int, typer.Option(min=0, help="Days from training to test.")] = 7,
+    home: HomeOption = Path(".stepdown"),
+    json: JsonOption = False,
+) -> None:
+    """CatBoost, XGBoost and LightGBM on merchants, devices and BINs that training never saw.
+
+    The same rows, inputs and known labels for all. The peers are installed into an environment of
+    their own, HOME/peers, the first time.
+    """
+    from app.features.reference import REFERENCE
+    from app.models.training.folds import FoldPlan
+    from app.models.training.mapped import read_history
+    from app.registry import Registry
+    from chaos.cold_start import measure_cold_start
+    from chaos.peers import ensure_peers
+
+    if calibration_days > train_days - 4:
+        raise OperatorError("--calibration-days must leave 4 of the training days to fit on.")
+    plan = FoldPlan(
+        protocol=Protocol.PREQUENTIAL, folds=folds, train_days=train_days, delay_days=delay_days
+    )
+    where = data or Registry(home).data
+    with progress(json=json) as report:
+        report(0.0, "reading the history")
+        history = read_history(where, mapping)
+        peers = ensure_peers(home / "peers", lambda what: report(0.0, what))
+        said = measure_cold_start(
+            history, REFERENCE, plan, peers, calibration_days=calibration_days, report=report
+        )
+    said = {"provenance": history.provenance, **said}
+    if json:
+        print_json(said)
+        return
+    from chaos.cold_start_table import print_cold_start
+
+    print_cold_start(said)

@@ -3,6 +3,13 @@
 The region lives in a folder of its own and is built like any other, but for what a play does not
 need: nobody explains its decisions or writes its history. Its counters are built by its own
 applier, from the warm-up as history.
+
+A rung below `full` is measured by taking away what the rungs above it need, as the drill `descent`
+does:
+
+    batch          no datastore, and no applier to fill it
+    rules          no model published, besides
+    tier_default   no rule file, besides
 """
 
 from __future__ import annotations
@@ -25,12 +32,14 @@ from app.features.spec import DAY_MS
 from app.models.artifact import Artifact
 from app.play.answers import Answers
 from app.play.counted import Counters
+from app.play.groups import Groups
 from app.play.pace import Pace
 from app.play.player import play
 from app.play.script import Script
 from app.play.warm import Stage
 from app.settings import Shard
 from app.streams.connection import connect
+from fallback.rung import RungName
 from regions.topology import load_topology
 from regions.world.control import World
 from regions.world.embedded import embedded_plan
@@ -44,6 +53,7 @@ __all__ = ["play_to_own_region"]
 READY_S = 120.0
 POLL_S = 0.1
 NOT_NEEDED = ("historian", "explainer")
+FULL_NEEDS = ("datastore", "applier")  # the former once a shard
 # In lockstep every wait is waited for.
 SHORT_LINGER = {"STEPDOWN_SHIPPER_LINGER_MS": "1", "STEPDOWN_LINGER_MS": "1"}
 # A source may take this share of the deadline, and half a second at most.
@@ -58,6 +68,7 @@ def play_to_own_region(
     *,
     models: Path,
     settings: WorldSettings,
+    rung: RungName,
     pace: Pace,
     report: Report,
 ) -> tuple[Answers, float]:
@@ -68,6 +79,7 @@ def play_to_own_region(
         artifact: the model in force where models are published.
         models: where that is.
         settings: of the local world; its ports, workers and first region are used.
+        rung: highest that may answer.
         pace: how fast.
         report: told the share done and what is being done.
 
@@ -92,10 +104,11 @@ def play_to_own_region(
             number=topology.region(region).number,
             features=feature_set(artifact.facts.features),
             script=script,
+            highest=rung,
         )
         key = stage.prepare(models, lambda share, what: report(0.15 * share, what))
         report(0.15, "starting the region")
-        with _running(own, _environment(pace)) as plan, ExitStack() as stack:
+        with _running(own, _environment(pace), rung) as plan, ExitStack() as stack:
             service = _Service.of(plan, own, stage)
             for client in service.shards:
                 stack.callback(client.close)
@@ -105,6 +118,7 @@ def play_to_own_region(
                     [service.api],
                     key=key,
                     pace=pace,
+                    groups=Groups(script, stage.features) if pace.lockstep else None,
                     waits=service,
                     report=lambda share, what: report(0.2 + 0.8 * share, what),
                 )
@@ -113,6 +127,7 @@ def play_to_own_region(
 
 def _environment(pace: Pace) -> dict[str, str]:
     """Settings of the region's processes, above those of any region."""
+    assert pace.deadline_ms is not None
     return {
         "STEPDOWN_REPLAY": "1",
         "STEPDOWN_DEADLINE_TARGET_MS": str(pace.deadline_ms),
@@ -125,14 +140,17 @@ def _environment(pace: Pace) -> dict[str, str]:
 
 
 @contextmanager
-def _running(settings: WorldSettings, environment: dict[str, str]) -> Iterator[Plan]:
+def _running(
+    settings: WorldSettings, environment: dict[str, str], highest: RungName
+) -> Iterator[Plan]:
     """The region's processes, for as long as the block lasts."""
+    left_out = NOT_NEEDED if highest is RungName.FULL else (*NOT_NEEDED, *FULL_NEEDS)
     full = embedded_plan(settings, load_topology())
     plan = Plan(
         processes=tuple(
             msgspec.structs.replace(spec, environment={**spec.environment, **environment})
             for spec in full.processes
-            if spec.name.rpartition("/")[2] not in NOT_NEEDED
+            if not spec.name.rpartition("/")[2].startswith(left_out)
         )
     )
     check_ports(plan)
@@ -195,8 +213,8 @@ class _Service:
         while not await asyncio.to_thread(self._follows, day * DAY_MS):
             if time.monotonic() > give_up_s:
                 raise OperatorError(
-                    f"the region does not serve from the snapshot of day {day} and counters within "
-                    f"{READY_S:.0f} s: {_asked(self.operations_port)}"
+                    f"the region does not serve from {self.stage.highest} and the snapshot of day "
+                    f"{day} within {READY_S:.0f} s: {_asked(self.operations_port)}"
                 )
             await asyncio.sleep(POLL_S)
 
@@ -214,13 +232,14 @@ class _Service:
             self.world.resume(applier)
 
     def _follows(self, midnight_ms: int) -> bool:
-        """Whether every scorer has the midnight's snapshot, and counters to be full with."""
+        """Whether every scorer has the midnight's snapshot, and the rung is the highest."""
         said = _asked(self.operations_port)
         # The oldest snapshot of all scorers; its age is told in seconds of a wall clock.
         age_s = said.get("ages", {}).get("snapshot")
+        available = [name for name, rung in said.get("rungs", {}).items() if rung["available"]]
         return (
             said.get("scorers") == self.workers
-            and said["rungs"]["full"]["available"]
+            and available[:1] == [self.stage.highest]
             and age_s is not None
             and time.time() - age_s > midnight_ms / 1_000 - DAY_MS / 2_000
         )

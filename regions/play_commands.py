@@ -3,41 +3,49 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from app.command_line import progress
 from app.errors import OperatorError
-from regions.world.errors import WorldError
-
-if TYPE_CHECKING:
-    from app.play.answers import Report
+from fallback.rung import RungName
 
 __all__ = ["play"]
 
-PATIENT_MS = 1_000
+PATIENT_MS, PROMPT_MS = 1_000, 80
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - as the days of the command line are
 
 
 def play(
     data: Annotated[
-        Path, typer.Option(help="Parquet or CSV; without --mapping a simulated history.")
-    ],
-    warm_from: Annotated[
-        datetime,
-        typer.Option(formats=["%Y-%m-%d"], help="First day that is loaded; at least 45 before."),
+        Path,
+        typer.Option(help="Folder of a simulated history, or with --mapping any Parquet or CSV."),
     ],
     from_: Annotated[
         datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day posted.")
     ],
     to: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day posted.")],
+    warm_from: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="First day that is loaded before; at least 45 days earlier. With --api the first "
+            "day that its operator loaded: scores are then compared with those from the history.",
+        ),
+    ] = None,
     mapping: Annotated[Path | None, typer.Option(help="Which columns are what (YAML).")] = None,
+    rung: Annotated[
+        RungName | None,
+        typer.Option(
+            help="Highest rung that may answer, full by default; what those above it need is "
+            "taken away."
+        ),
+    ] = None,
     lockstep: Annotated[
         bool, typer.Option("--lockstep", help="Let every attempt wait for what came before it.")
     ] = False,
@@ -52,6 +60,17 @@ def play(
             help="Deadline of the service; 80, and 1000 in lockstep, where no score may be lost.",
         ),
     ] = None,
+    api: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="Play to this service, which runs in replay mode already; repeatable.",
+        ),
+    ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the API key for --api; else it is in STEPDOWN_API_KEY."),
+    ] = None,
     home: Annotated[
         Path, typer.Option(envvar="STEPDOWN_HOME", help="Folder whose model decides.")
     ] = Path(".stepdown"),
@@ -63,84 +82,91 @@ def play(
     """Play days of a history to a region of its own, and measure what it answers.
 
     The region runs in replay mode, in a folder of its own that is removed afterwards, on the ports
-    of STEPDOWN_PORT_BASE. Labels are delivered on the day they arrive, also of attempts before.
+    of STEPDOWN_PORT_BASE. Outcomes and labels are delivered when they arrive, also of attempts
+    before. With --api a service plays that runs already; it must be in replay mode.
+    """
+    own = {"--rung": rung, "--lockstep": lockstep, "--deadline-ms": deadline_ms}
+    _refuse_mixtures(own, rung=rung, warmed=warm_from is not None, api=api, key_file=key_file)
+    key = _key(key_file) if api else ""
+    # What can be said at once is said before the training libraries are loaded.
+    models = _models(home) if warm_from is not None else None
+    from regions.played import Material, to_own_region, to_running
+
+    with progress(json=json) as tell:
+        material = Material(
+            data=data,
+            mapping=mapping,
+            warm_from_day=None if warm_from is None else (warm_from - EPOCH).days,
+            from_day=(from_ - EPOCH).days,
+            to_day=(to - EPOCH).days,
+            models=models,
+            tell=tell,
+        )
+        if api:
+            played = to_running(material, api, key=key, rate=rate)
+        else:
+            played = to_own_region(
+                material,
+                rung or RungName.FULL,
+                lockstep=lockstep,
+                rate=rate,
+                deadline_ms=deadline_ms or (PATIENT_MS if lockstep else PROMPT_MS),
+                environ=os.environ,
+            )
+    report = played.report()
+    if plot is not None:
+        played.draw(plot, f"{data.name}, {from_:%Y-%m-%d} to {to:%Y-%m-%d}")
+    if json:
+        typer.echo(msgspec.json.encode(report).decode())
+        return
+    from app.play.shown import print_report
+
+    print_report(report)
+
+
+def _refuse_mixtures(
+    own: Mapping[str, object],
+    *,
+    rung: RungName | None,
+    warmed: bool,
+    api: list[str] | None,
+    key_file: Path | None,
+) -> None:
+    """Refuse options that contradict each other; `own` are those of a region of our own."""
+    given = [name for name, value in own.items() if value]
+    if api and given:
+        raise OperatorError(f"{given[0]} is of a region that play starts itself, and --api is not.")
+    if api:
+        return
+    if not warmed:
+        raise OperatorError("--warm-from is missing: the first day that is loaded before.")
+    if key_file is not None:
+        raise OperatorError("--key-file is for a service that runs already; name it with --api.")
+    if own["--lockstep"] and rung not in {None, RungName.FULL}:
+        raise OperatorError("--lockstep waits for the counters, which no rung but full reads.")
+
+
+def _models(home: Path) -> Path:
+    """Where the home's models are published.
+
+    Raises:
+        PublicationError: none is in force.
     """
     from app.publish import current
     from app.registry import Registry
 
     models = Registry(home).folder / "model"
-    version = current(models)  # said before the training libraries are loaded
-    from app.features.sets import feature_set
-    from app.models.artifact import load_artifact
-    from app.models.training.mapped import read_history
-    from app.play.answers import book_rows, offline_scores, report_of
-    from app.play.pace import Pace
-    from app.play.plot import write_plot
-    from app.play.script import script_of
-    from regions.play import play_to_own_region
-    from regions.world.settings import load_settings
+    current(models)
+    return models
 
-    artifact = load_artifact(models, version)
-    pace = Pace(
-        lockstep=lockstep, rate=rate, deadline_ms=deadline_ms or (PATIENT_MS if lockstep else 80)
-    )
-    with progress(json=json) as report:
-        report(0.0, "reading the history")
-        features = feature_set(artifact.facts.features)
-        script = script_of(
-            read_history(data, mapping),
-            features,
-            warm_from_day=(warm_from - EPOCH).days,
-            from_day=(from_ - EPOCH).days,
-            to_day=(to - EPOCH).days,
-        )
-        report(0.02, "scores offline")
-        offline = offline_scores(script, features, artifact)
+
+def _key(path: Path | None) -> str:
+    """The API key for a running service."""
+    if path is not None:
         try:
-            answers, took_s = play_to_own_region(
-                script,
-                artifact,
-                models=models,
-                settings=load_settings(environ=os.environ, folder=Path.cwd()),
-                pace=pace,
-                report=lambda share, what: report(0.05 + 0.95 * share, what),
-            )
-        except WorldError as error:
-            raise OperatorError(str(error)) from None
-    result = report_of(script, answers, offline, pace=pace, took_s=took_s, model=artifact.version)
-    if plot is not None:
-        rows = book_rows(script)
-        write_plot(
-            plot,
-            served=answers.served(rows),
-            offline=offline[rows],
-            fraud=script.history.fraud[rows],
-            title=f"{data.name}, {from_:%Y-%m-%d} to {to:%Y-%m-%d}: {len(rows):,} attempts",
-        )
-    if json:
-        typer.echo(msgspec.json.encode(result).decode())
-    else:
-        _show(result)
-
-
-def _show(result: Report) -> None:
-    table = Table(show_header=False, box=None)
-    shares = ", ".join(f"{rung} {share:.2%}" for rung, share in result.rungs.items())
-    agreed, latency = result.offline, result.latency_ms
-    worst = "a row has no score" if agreed.worst is None else f"worst {agreed.worst:.2g}"
-    for name, value in (
-        ("average precision", f"{result.average_precision:.4f}"),
-        ("  offline", f"{agreed.average_precision:.4f}"),
-        ("ROC AUC", f"{result.roc_auc:.4f}"),
-        ("card precision at 100", f"{result.card_precision_at_100:.4f}"),
-        ("recall at precision 20 %", f"{result.recall_at_precision_20:.4f}"),
-        ("evaluated", f"{result.rows:,} attempts, {result.fraud:,} fraud"),
-        ("posted", f"{result.requests:,} attempts, {result.labels:,} labels"),
-        ("failed", f"{result.failed:,} {result.failures or ''}"),
-        ("rungs", shares),
-        ("as offline", f"{agreed.exact:.3%} to 1e-6, {agreed.close:.3%} to .01, {worst}"),
-        ("latency, ms", f"p50 {latency.p50}, p99 {latency.p99}, p99.9 {latency.p999}"),
-        ("attempts a second", f"{result.attempts_per_second:,}"),
-    ):
-        table.add_row(f"[bold]{name}", value)
-    Console().print(table)
+            return path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise OperatorError(f"{path} cannot be read: {error}.") from None
+    if key := os.environ.get("STEPDOWN_API_KEY"):
+        return key
+    raise OperatorError("set STEPDOWN_API_KEY, or name a file with the key by --key-file.")

@@ -41,6 +41,7 @@ def create_routes(
     intake: Intake,
     journal: Path,
     region: int,
+    replay: bool,
     lifespan: Any,
 ) -> FastAPI:
     """The app behind the hot route.
@@ -51,6 +52,7 @@ def create_routes(
         intake: of outcomes and labels.
         journal: the region's journal folder.
         region: number of this region.
+        replay: whether event time stands for now, which whoever plays a history must know.
         lifespan: of the process.
     """
     app = FastAPI(
@@ -83,6 +85,7 @@ def create_routes(
         return _json(
             {
                 "ready": True,  # the last rung needs nothing: a live process always answers
+                "replay": replay,
                 "rungs": msgspec.to_builtins(now.rungs),
                 "breakers": now.breakers,
                 "ages": now.ages,

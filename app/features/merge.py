@@ -21,6 +21,7 @@ from fallback.errors import DependencyCorrupt, RungError, SourceUnavailable
 
 __all__ = ["Ask", "Merge", "MergePlan", "Reply", "Streaming"]
 
+HALF = 0.5
 Positions = dict[str, tuple[int, int]]
 
 _STATES = np.array(
@@ -45,6 +46,7 @@ class Streaming:
         inputs: in the order of the set's features, float32; NaN where there is no value.
         states: of each of the set's entities.
         regions_present: share of the regions that are in the values that are there, (0, 1].
+        regions_least: the same of the entity that has the fewest.
         as_of_ms: the moment that they are of, ms since the epoch; when they were read, but in a
             replay.
         age_ms: age of the oldest counters that were used.
@@ -54,18 +56,24 @@ class Streaming:
     inputs: Float32s
     states: tuple[bytes, ...]
     regions_present: float
+    regions_least: float
     as_of_ms: int
     age_ms: int
     positions: Mapping[str, Positions]
 
     @property
     def missing(self) -> frozenset[str]:
-        """What of the counters could not be had: "entities" none at all of, some "regions"."""
+        """What of the counters could not be had.
+
+        "entities" none at all of, some "regions", of an entity even "most_regions".
+        """
         found = set()
         if InputState.UNAVAILABLE.value in self.states:
             found.add("entities")
         if self.regions_present < 1.0:
             found.add("regions")
+        if self.regions_least < HALF:
+            found.add("most_regions")
         return frozenset(found)
 
 
@@ -244,6 +252,7 @@ class Merge:
         present = self._answered.sum(axis=1) / np.maximum(
             (known & self._mapped).sum(axis=1) * self._sources, 1
         )
+        least = np.where(known & self._mapped, self._answered, max(self._sources, 1)).min(axis=1)
         aged_ms = int(now.max()) if read_ms is None else read_ms
         age_ms = max(aged_ms - (self._oldest_ms or aged_ms), 0)
         usable: npt.NDArray[np.bool_] = np.any(known & self._mapped, axis=1)
@@ -252,6 +261,7 @@ class Merge:
                 inputs=inputs[row],
                 states=tuple(states[row]),
                 regions_present=float(present[row]),
+                regions_least=float(least[row]) / max(self._sources, 1),
                 as_of_ms=int(now[row]),
                 age_ms=age_ms,
                 positions=self._positions,

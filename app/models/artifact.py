@@ -32,6 +32,7 @@ __all__ = [
     "ArtifactFacts",
     "Calibration",
     "Golden",
+    "RegionFacts",
     "RungFacts",
     "RungModel",
     "load_artifact",
@@ -93,6 +94,26 @@ class RungFacts(msgspec.Struct, frozen=True, kw_only=True):
     unused: list[str] = []
 
 
+class RegionFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a full model ranks at, average precision, with one home region's counters away.
+
+    On the last week of the training data, as the metrics of the models.
+
+    Attributes:
+        regions: how many there are.
+        drawn: the history did not say which one received an attempt.
+        mean: over the regions, one of them away at a time.
+        worst: of them.
+        batch: what the batch model ranks at; where the worst is not below it, "regions" is masked.
+    """
+
+    regions: int
+    drawn: bool
+    mean: float
+    worst: float
+    batch: float
+
+
 class ArtifactFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What an artifact says of itself.
 
@@ -102,9 +123,10 @@ class ArtifactFacts(msgspec.Struct, frozen=True, kw_only=True):
         features: name of the feature set.
         feature_schema: of that set, counters included.
         masked: what of the counters may be missing: the model was trained with copies of rows
-            without it ("entities", "regions").
+            without it ("entities", "regions"), and with a region away it ranks no worse than batch.
         data: fingerprint and period of the training data.
         rungs: by rung name, "full" and "batch".
+        regions: what a region is worth to the full model, where that was measured.
     """
 
     name: str
@@ -114,6 +136,7 @@ class ArtifactFacts(msgspec.Struct, frozen=True, kw_only=True):
     masked: list[str]
     data: dict[str, str | int | float]
     rungs: dict[str, RungFacts]
+    regions: RegionFacts | None = None
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,10 +26,10 @@ RECORDS_MAX = 2_048
 class Counters:
     """A region's counters, as its journals and the markers of its store tell of them.
 
-    An answered attempt is in a journal, and so is a label that was taken. A label counts by the
-    effect that the joiner writes for it. So everything before an instant is counted once the store
-    has applied the last decision and effect that the journals then hold, and as many effects are
-    there as labels were posted.
+    An answered attempt is in a journal, and so is an outcome or label that was taken. These count
+    by the effects that the joiner writes for them. So everything before an instant is counted once
+    the store has applied the last decision and effect that the journals then hold, and as many
+    effects are there as what was posted leads to.
     """
 
     def __init__(self, journal: Path, shards: Sequence[redis.Redis]) -> None:
@@ -49,7 +49,7 @@ class Counters:
         """Return when everything in the journals is counted.
 
         Args:
-            effects: that labels have led to by now, altogether.
+            effects: that follow-ups have led to by now, altogether.
 
         Raises:
             OperatorError: it takes too long; something does not run.
@@ -60,7 +60,7 @@ class Counters:
             if time.monotonic() > give_up_s:
                 raise OperatorError(
                     f"the counters did not follow within {WAIT_S_MAX:.0f} s: {self._effects} of "
-                    f"{effects} labels are joined; nothing is compared."
+                    f"{effects} effects are joined; nothing is compared."
                 )
             await asyncio.sleep(POLL_S)
             if self._effects < effects:

@@ -14,9 +14,10 @@ class Pace:
     Attributes:
         lockstep: wait behind each group until it is counted.
         rate: attempts a second without lockstep.
-        deadline_ms: of the service, 20 to 1000; what would take longer costs a rung.
+        deadline_ms: of the service, 20 to 1000; what would take longer costs a rung. None where
+            the service runs already and has its own.
     """
 
     lockstep: bool
     rate: float
-    deadline_ms: int
+    deadline_ms: int | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Protocol
@@ -13,9 +13,12 @@ import aiohttp
 import msgspec
 import numpy as np
 
-from app.play.answers import Answers
+from app.play.answers import Answers, Verdicts
+from app.play.follow_ups import FollowUp
+from app.play.groups import Group, Groups
 from app.play.pace import Pace
-from app.play.script import Event, Group, Script
+from app.play.script import Event, Script
+from fallback.rung import Action
 
 __all__ = ["Player", "Waits", "play"]
 
@@ -34,7 +37,7 @@ class Waits(Protocol):
         ...
 
     async def counted(self, *, effects: int) -> None:
-        """Have everything counted that was answered, and as many labels."""
+        """Have everything counted that was answered, and as many effects of follow-ups."""
         ...
 
     async def hold(self, group: Callable[[], Awaitable[None]]) -> None:
@@ -46,11 +49,12 @@ class _Decided(msgspec.Struct, frozen=True):
     """What is read of an answer."""
 
     rung: str
+    action: Action
     score: float | None
 
 
 class Player:
-    """Posts attempts and labels, and keeps what is answered."""
+    """Posts attempts, outcomes and labels, and keeps what is answered."""
 
     def __init__(
         self,
@@ -68,7 +72,7 @@ class Player:
             apis: addresses of the service, used in turn.
             headers: of every request.
         """
-        self.answers = Answers(score=np.full(len(script.history), np.nan))
+        self.answers = Answers(verdicts=Verdicts.none(len(script.history)))
         self._session = session
         self._apis = tuple(apis)
         self._headers = dict(headers)
@@ -80,11 +84,11 @@ class Player:
         self._first = script.first
         self._attempt_ids = script.history.attempts["attempt_id"]
         self._received_ms = script.history.received_ms
-        self._labelled_ms = script.history.labelled_ms
         self._decode = msgspec.json.Decoder(_Decided).decode
 
-    async def attempt(self, row: int, due_s: float) -> None:
-        """Post one attempt; its latency counts from when it was due."""
+    async def attempt(self, row: int, due_s: float | None = None) -> None:
+        """Post one attempt; its latency counts from when it was due, which is now by default."""
+        due_s = time.monotonic() if due_s is None else due_s
         body = self._bodies[row - self._first]
         status, content = await self._post("/v1/decisions", body, row)
         if status != 200:
@@ -94,29 +98,46 @@ class Player:
         self.answers.decided(
             row,
             rung=decided.rung,
+            action=decided.action,
             score=decided.score,
             latency_ms=(time.monotonic() - due_s) * 1_000,
         )
 
-    async def label(self, row: int) -> None:
-        """Post the fraud label of an attempt."""
-        attempt_id = self._attempt_ids[row].as_py()
-        body = msgspec.json.encode(
+    async def follow_up(self, said: FollowUp) -> None:
+        """Post an outcome or a label."""
+        what = "label" if said.label else "outcome"
+        body = self._label(said) if said.label else self._outcome(said)
+        status, content = await self._post(f"/v1/{what}s", body, said.row)
+        if status != 202:
+            why = f"status {status}" if status else content.decode()
+            self.answers.failed[f"{what}: {why}"] += 1
+            return
+        self.answers.labels += said.label
+        self.answers.outcomes += not said.label
+        self.answers.effects += said.effects
+
+    def _label(self, said: FollowUp) -> bytes:
+        return msgspec.json.encode(
             {
-                "label_id": f"lab_{row}",
-                "attempt_id": attempt_id,
-                "label": "fraud",
+                "label_id": f"lab_{said.row}_{said.at_ms}",
+                "attempt_id": self._attempt_ids[said.row].as_py(),
+                "label": said.said,
                 "source": "chargeback",
-                "event_at": _instant(int(self._received_ms[row])),
-                "arrived_at": _instant(int(self._labelled_ms[row])),
+                "event_at": _instant(int(self._received_ms[said.row])),
+                "arrived_at": _instant(said.at_ms),
             }
         )
-        status, content = await self._post("/v1/labels", body, row)
-        if status == 202:
-            self.answers.labels += 1
-        else:
-            why = f"status {status}" if status else content.decode()
-            self.answers.failed[f"label: {why}"] += 1
+
+    def _outcome(self, said: FollowUp) -> bytes:
+        return msgspec.json.encode(
+            {
+                "outcome_id": f"out_{said.row}_{said.at_ms}_{said.said}",
+                "attempt_id": self._attempt_ids[said.row].as_py(),
+                "kind": said.said,
+                # A replay takes it for the receipt, which is what the history knows.
+                "occurred_at": _instant(said.at_ms),
+            }
+        )
 
     async def _post(self, path: str, body: bytes, row: int) -> tuple[int, bytes]:
         """Status and content; status 0 and what went wrong where nothing answered."""
@@ -129,16 +150,25 @@ class Player:
 
 
 async def play(
-    script: Script, apis: Iterable[str], *, key: str, pace: Pace, waits: Waits, report: Report
+    script: Script,
+    apis: Iterable[str],
+    *,
+    key: str,
+    pace: Pace,
+    groups: Groups | None = None,
+    waits: Waits | None = None,
+    report: Report,
 ) -> tuple[Answers, float]:
     """Play a script.
 
     Args:
         script: what to play.
         apis: addresses of the service, used in turn.
-        key: API key that may decide and label.
+        key: API key that may decide, and take outcomes and labels.
         pace: how fast.
-        waits: for the service.
+        groups: of the script; needed in lockstep.
+        waits: for the service; without it nothing is waited for, and its midnights are somebody
+            else's. Needed in lockstep.
         report: told the share done and what is being done.
 
     Returns:
@@ -152,13 +182,15 @@ async def play(
         headers = {"X-Api-Key": key, "Content-Type": "application/json"}
         player = Player(script, session, apis, headers=headers)
         for day in script.days:
-            await waits.midnight(day)
+            if waits is not None:
+                await waits.midnight(day)
             started_s = time.monotonic()
-            steps = (
-                _in_lockstep(player, script, day, waits)
-                if pace.lockstep
-                else _at_rate(player, script.events(day), pace.rate)
-            )
+            if pace.lockstep:
+                assert groups is not None
+                assert waits is not None
+                steps = _in_lockstep(player, groups.of_day(day, size_max=GROUP_MAX), waits)
+            else:
+                steps = _at_rate(player, script.events(day), pace.rate)
             async for done in steps:
                 posted += done
                 report(posted / len(script.rows), str(np.datetime64(day, "D")))
@@ -166,45 +198,48 @@ async def play(
     return player.answers, took_s
 
 
-async def _in_lockstep(
-    player: Player, script: Script, day: int, waits: Waits
-) -> AsyncIterator[int]:
+async def _in_lockstep(player: Player, groups: Iterable[Group], waits: Waits) -> AsyncIterator[int]:
     """Post a day group by group; yields the attempts of each that is counted."""
-    for group in script.groups(day, size_max=GROUP_MAX):
+    for group in groups:
 
         async def post(group: Group = group) -> None:
             await _post_group(player, group)
 
         await (waits.hold(post) if group.tied else post())
-        await waits.counted(effects=player.answers.labels)
+        await waits.counted(effects=player.answers.effects)
         yield len(group.attempts)
 
 
 async def _post_group(player: Player, group: Group) -> None:
-    """Post events that cannot interact; labels first, since they take longer to count."""
+    """Post events that cannot interact; follow-ups first, since they take longer to count."""
     free = asyncio.Semaphore(IN_FLIGHT_MAX)
 
-    async def one(row: int) -> None:
+    async def within(work: Coroutine[None, None, None]) -> None:
         async with free:
-            await player.attempt(row, time.monotonic())
+            await work
 
     await asyncio.gather(
-        *(player.label(row) for row in group.labels), *(one(row) for row in group.attempts)
+        *(within(player.follow_up(said)) for said in group.said),
+        *(within(player.attempt(row)) for row in group.attempts),
     )
 
 
 async def _at_rate(player: Player, events: list[Event], rate: float) -> AsyncIterator[int]:
-    """Post a day in order at a rate, each attempt at its own time whatever came before."""
+    """Post a day in order at a rate, each attempt at its own time whatever came before.
+
+    What is said between two attempts goes with the later one.
+    """
     in_flight: set[asyncio.Task[None]] = set()
     start_s, sent = time.monotonic(), 0
     for event in events:
         due_s = start_s + sent / rate
         await asyncio.sleep(max(0.0, due_s - time.monotonic()))
-        work = player.label(event.row) if event.label else player.attempt(event.row, due_s)
+        said = event.said
+        work = player.attempt(event.row, due_s) if said is None else player.follow_up(said)
         task = asyncio.create_task(work)
         in_flight.add(task)
         task.add_done_callback(in_flight.discard)
-        if not event.label:
+        if said is None:
             sent += 1
             yield 1
     await asyncio.gather(*in_flight)

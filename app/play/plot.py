@@ -20,27 +20,31 @@ Float64s = npt.NDArray[np.float64]
 
 
 def write_plot(
-    path: Path, *, served: Float64s, offline: Float64s, fraud: npt.NDArray[np.bool_], title: str
+    path: Path,
+    *,
+    served: Float64s,
+    offline: Float64s | None,
+    fraud: npt.NDArray[np.bool_],
+    title: str,
 ) -> None:
-    """Draw both curves into one file.
+    """Draw both curves into one file, or the one that there is.
 
     Args:
         path: of the file.
-        served: scores as answered, shape (rows,).
-        offline: scores as computed from the history.
+        served: suspicion as answered, higher is worse, shape (rows,).
+        offline: as computed from the history; None where it was not.
         fraud: the truth.
         title: above the plot.
 
     Raises:
         OperatorError: the file cannot be written.
     """
-    lines = "\n".join(
-        _curve(scores, fraud, style)
-        for scores, style in (
-            (offline, 'stroke="#999" stroke-width="4"'),
-            (served, 'stroke="#0a58ca" stroke-width="1.5"'),
-        )
-    )
+    curves = [_curve(served, fraud, 'stroke="#0a58ca" stroke-width="1.5"')]
+    legend = [_legend(72, "#0a58ca", "as served")]
+    if offline is not None:  # below the other
+        curves.insert(0, _curve(offline, fraud, 'stroke="#999" stroke-width="4"'))
+        legend.append(_legend(90, "#999", "computed offline"))
+    lines = "\n".join([*curves, *legend])
     svg = f"""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif"
  font-size="13">
@@ -48,8 +52,6 @@ def write_plot(
 <text x="{MARGIN}" y="28" font-size="15">{title}</text>
 {_axes()}
 {lines}
-<text x="{WIDTH - MARGIN}" y="72" text-anchor="end" fill="#0a58ca">as served</text>
-<text x="{WIDTH - MARGIN}" y="90" text-anchor="end" fill="#999">computed offline</text>
 </svg>
 """
     try:
@@ -63,6 +65,10 @@ def _curve(scores: Float64s, fraud: npt.NDArray[np.bool_], style: str) -> str:
     some = np.unique(np.linspace(0, len(recall) - 1, POINTS_MAX).astype(np.int64))
     points = " ".join(f"{_x(recall[at]):.1f},{_y(precision[at]):.1f}" for at in some)
     return f'<polyline fill="none" {style} points="{points}"/>'
+
+
+def _legend(y: int, colour: str, what: str) -> str:
+    return f'<text x="{WIDTH - MARGIN}" y="{y}" text-anchor="end" fill="{colour}">{what}</text>'
 
 
 def _axes() -> str:

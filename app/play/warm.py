@@ -23,6 +23,8 @@ from app.history.imported import IMPORT_WRITER, import_history
 from app.ids import DecisionIds
 from app.models.training.history import ids_of
 from app.models.training.inputs import hot_merchants, snapshot_batches
+from app.play.answers import SCORED
+from app.play.follow_ups import classes_at
 from app.play.script import Script
 from app.publish import adopt
 from app.record.attempt import Attempt, decision_key
@@ -30,6 +32,7 @@ from app.record.attempt_index import AttemptIndex
 from app.record.signing import Keyring, ensure_signing_key
 from app.registry import DEMO_TENANT, Registry
 from app.rulebook import DEFAULT_RULES
+from fallback.rung import RungName
 
 __all__ = ["Stage"]
 
@@ -46,6 +49,7 @@ class Stage:
         number: of the region.
         features: what is counted.
         script: what is played.
+        highest: rung that may answer.
     """
 
     home: Path
@@ -53,6 +57,7 @@ class Stage:
     number: int
     features: FeatureSet
     script: Script
+    highest: RungName
 
     @property
     def folder(self) -> Path:
@@ -61,6 +66,8 @@ class Stage:
 
     def prepare(self, models: Path, report: Report) -> str:
         """Have everything there that the processes find when they start.
+
+        What the rungs above the highest one need is not: see `regions.play`.
 
         Args:
             models: where the model is published.
@@ -73,20 +80,22 @@ class Stage:
             OperatorError: the warm-up cannot be imported, or there is no model.
         """
         published = self.folder / "published"
-        adopt(models, published / "model")
-        warm = self.script.warm_up
-        import_history(
-            warm,
-            self.folder / "history",
-            tenant=DEMO_TENANT,
-            region=self.number,
-            report=lambda share, what: report(0.8 * share, f"warm-up: {what}"),
-        )
-        report(0.85, "attempts whose labels will come")
+        if self.highest in SCORED:
+            adopt(models, published / "model")
+        if self.highest is RungName.FULL:
+            import_history(
+                self.script.warm_up,
+                self.folder / "history",
+                tenant=DEMO_TENANT,
+                region=self.number,
+                report=lambda share, what: report(0.8 * share, f"warm-up: {what}"),
+            )
+        report(0.85, "attempts of which more will be said")
         self._remember()
         report(0.9, "rules and merchants")
         (published / "rules").mkdir(parents=True)
-        shutil.copy(DEFAULT_RULES, published / "rules" / "rules.yaml")
+        if self.highest is not RungName.TIER_DEFAULT:
+            shutil.copy(DEFAULT_RULES, published / "rules" / "rules.yaml")
         self._publish_merchants(published / "merchants")
         self.publish_midnight(self.script.days.start)
         return add_key(self.home / "keys.json", tenant=DEMO_TENANT, scopes=tuple(Scope))
@@ -95,6 +104,11 @@ class Stage:
         """Publish what a day begins with: its snapshot and its hot list; the midnight, epoch ms."""
         midnight_ms = day * DAY_MS
         history, published = self.script.history, self.folder / "published"
+        # The list first: who serves from the snapshot, which is waited for, has the list as well.
+        write_list(
+            published / "rules" / "lists" / "hot_merchants.txt",
+            hot_merchants(history, self.features, midnight_ms),
+        )
         publish_snapshot(
             published / "snapshot",
             tenant=DEMO_TENANT,
@@ -102,10 +116,6 @@ class Stage:
             columns=self.features.snapshot_columns,
             batches=snapshot_batches(history, self.features, midnight_ms),
             as_of_ms=midnight_ms,
-        )
-        write_list(
-            published / "rules" / "lists" / "hot_merchants.txt",
-            hot_merchants(history, self.features, midnight_ms),
         )
         return midnight_ms
 
@@ -122,11 +132,11 @@ class Stage:
         )
 
     def _remember(self) -> None:
-        """Tell the joiner of the warm-up's attempts whose labels are still to come."""
+        """Tell the joiner of the warm-up's attempts of which more is said in the period."""
         script = self.script
-        rows = script.labels()
-        rows = rows[rows < script.first]
-        history = script.history.take(rows)
+        rows = np.unique([said.row for said in script.follow_ups if said.row < script.first])
+        history = script.history.take(rows.astype(np.int64))
+        classes = classes_at(history, script.since_ms)
         entities = {entity: ids_of(history, entity) for entity in Entity}
         attempt_ids = history.attempts["attempt_id"].to_pylist()
         # The joiner forgets by the age of a decision's id: these must not look eight years old.
@@ -140,6 +150,7 @@ class Stage:
                         for entity, of in entities.items()
                         if of.code[row] >= 0
                     }
+                    held = classes.get(row)
                     told_apart = {e: named[e] for e in self.features.told_apart if e in named}
                     change.add(
                         Attempt(
@@ -150,6 +161,8 @@ class Stage:
                             amount_ref=int(np.int64(history.amount_ref[row])),
                             entities=_raw({e.value: id for e, id in named.items()}),
                             bits=_raw({e.value: distinct_bit(id) for e, id in told_apart.items()}),
+                            label="" if held is None else held.name,
+                            label_at_ms=0 if held is None else held.at_ms,
                         )
                     )
         finally:

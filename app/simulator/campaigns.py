@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from app.simulator.arrays import DAY_MS, HOUR_MS, Floats, Ints, Random, draw
+from app.simulator.arrays import DAY_MS, HOUR_MS, Bools, Floats, Ints, Random, draw
 from app.simulator.config import SimulatorConfig
 from app.simulator.geography import Geography
 from app.simulator.merchants import CATEGORIES, Merchants
@@ -111,12 +111,15 @@ def plan_campaigns(
     shape_of = np.repeat(np.arange(len(_SHAPES)), [len(start) for start in starts])
     crew = np.array([shape.crew for shape in _SHAPES.values()])[shape_of]
     pattern = shapes[shape_of]
+    start_ms = np.concatenate(starts)
     merchant = _targets(rng, config, geography, merchants, pattern)
+    if config.newcomers:
+        merchant = _with_newcomers(rng, merchants, merchant, pattern=pattern, start_ms=start_ms)
     anywhere = draw(rng, geography.weight, len(shape_of))
     leaked = pattern == PATTERNS.index("merchant_compromise")
     return Campaigns(
         pattern=pattern,
-        start_ms=np.concatenate(starts),
+        start_ms=start_ms,
         size=np.concatenate(sizes),
         lasts_ms=np.array([shape.lasts_ms for shape in _SHAPES.values()])[shape_of],
         country=np.where(leaked, merchants.country[merchant], anywhere),
@@ -137,7 +140,7 @@ def _targets(
     daily = merchants.popularity * config.attempts / config.days
     low, high = _COMPROMISED_DAILY
     anywhere = merchants.popularity * merchants.established
-    digital = np.array([category.digital for category in CATEGORIES])[merchants.category]
+    digital = _digital(merchants)
     worth: dict[str, Floats] = {
         "card_testing": anywhere * merchants.weak,
         # Where most merchants are, so that a country alone does not give the leak away.
@@ -152,3 +155,24 @@ def _targets(
         # A world too small to have such a merchant: any one that is open will do.
         target[here] = draw(rng, weights if weights.any() else merchants.popularity, len(here))
     return target
+
+
+def _with_newcomers(
+    rng: Random, merchants: Merchants, target: Ints, *, pattern: Ints, start_ms: Ints
+) -> Ints:
+    """Targets among all merchants that are open by then, but for leaks: these need customers."""
+    target = target.copy()
+    of_kind = {"card_testing": merchants.weak, "device_farm": _digital(merchants)}
+    for position in np.unique(pattern):
+        if PATTERNS[position] == "merchant_compromise":
+            continue
+        here = np.flatnonzero(pattern == position)
+        weights = merchants.popularity * of_kind.get(PATTERNS[position], 1.0)
+        drawn = draw(rng, weights if weights.any() else merchants.popularity, len(here))
+        target[here] = np.where(merchants.opened_ms[drawn] <= start_ms[here], drawn, target[here])
+    return target
+
+
+def _digital(merchants: Merchants) -> Bools:
+    """Which merchants ship nothing."""
+    return np.array([category.digital for category in CATEGORIES])[merchants.category]

@@ -107,6 +107,8 @@ class SimulatorConfig:
             before; None for none.
         new_pattern_share: attempts of the new pattern a day, as a share of those of all the
             other fraud, above 0 and at most 1.
+        newcomers: fraud reaches merchants and customers as soon as they are there, and issuers
+            launch number ranges; without it all fraud is among those of before the first day.
     """
 
     seed: int = 7
@@ -120,6 +122,7 @@ class SimulatorConfig:
     patterns: PatternMix = field(default_factory=PatternMix)
     new_pattern_from: int | None = None
     new_pattern_share: float = 0.15
+    newcomers: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError, in one sentence, for the first setting out of its range."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.simulator.arrays import HOUR_MS, Floats, Random, chance, draw
+from app.simulator.arrays import HOUR_MS, Floats, Random, chance
 from app.simulator.attempts import Attempts, usual_cents, whole_cents
 from app.simulator.campaigns import Campaigns
 from app.simulator.merchants import CATEGORIES
-from app.simulator.victims import hide, members, resale, rows_of, victims
+from app.simulator.victims import hide, members, resale, rows_of, shops, victims
 from app.simulator.world import World
 
 __all__ = ["account_takeover", "device_farm", "wallet_provisioning"]
@@ -28,13 +28,14 @@ def account_takeover(rng: Random, world: World, campaigns: Campaigns) -> Attempt
     or the e-mail address was changed shortly before.
     """
     row = rows_of(campaigns)
-    victim = victims(rng, world, campaigns.country)
+    victim = victims(rng, world, campaigns.country, campaigns.start_ms)
     hours = np.minimum(rng.lognormal(np.log(5), 0.8, len(campaigns.size)), 24.0)
     offset = rng.random(len(row)) * np.minimum(hours * HOUR_MS, campaigns.lasts_ms)[row]
-    merchant = draw(rng, world.merchants.popularity * resale(world), len(row))
+    at_ms = campaigns.start_ms[row] + offset.astype(np.int64)
+    merchant = shops(rng, world, resale(world), at_ms)
     uplift = rng.lognormal(np.log(_TAKEOVER_UPLIFT), _TAKEOVER_SPREAD, len(row))
     return Attempts(
-        at_ms=campaigns.start_ms[row] + offset.astype(np.int64),
+        at_ms=at_ms,
         account=victim[row],
         card=world.cards.first[victim][row],
         device=world.layout.crew_device + campaigns.first_member[row],
@@ -57,11 +58,16 @@ def device_farm(rng: Random, world: World, campaigns: Campaigns) -> Attempts:
     lot = (rng.random(len(row)) * campaigns.crew[row]).astype(np.int64)
     member = campaigns.first_member[row] + lot
     # Each account has a card of its own; accounts are opened for it, one a crew member.
-    owner = victims(rng, world, np.repeat(campaigns.country, campaigns.crew))
+    owner = victims(
+        rng,
+        world,
+        np.repeat(campaigns.country, campaigns.crew),
+        np.repeat(campaigns.start_ms, campaigns.crew),
+    )
     device = campaigns.first_member[row] + lot % _FARM_DEVICES
     offset = (rng.random(len(row)) * campaigns.lasts_ms[row]).astype(np.int64)
     moved = chance(rng, _FARM_ELSEWHERE, len(row))
-    elsewhere = draw(rng, world.merchants.popularity * _digital(world), len(row))
+    elsewhere = shops(rng, world, _digital(world), campaigns.start_ms[row] + offset)
     first = np.cumsum(campaigns.crew) - campaigns.crew
     victim = owner[first[row] + lot]
     cents = rng.lognormal(np.log(_FARM_MEDIAN_CENTS), _FARM_SPREAD, len(row))
@@ -83,11 +89,11 @@ def wallet_provisioning(rng: Random, world: World, campaigns: Campaigns) -> Atte
     Wallets are what every other pattern hardly uses: a model trained before it began trusts them.
     """
     row = rows_of(campaigns)
-    victim = victims(rng, world, campaigns.country[row])
+    victim = victims(rng, world, campaigns.country[row], campaigns.start_ms[row])
     again = np.flatnonzero(chance(rng, 0.3, len(row)))
     victim[again] = victim[np.maximum(again - 1, 0)]
     member = members(rng, campaigns, row)
-    merchant = draw(rng, world.merchants.popularity * resale(world), len(row))
+    merchant = shops(rng, world, resale(world), campaigns.start_ms[row])
     return Attempts(
         at_ms=campaigns.start_ms[row]
         + (rng.random(len(row)) * campaigns.lasts_ms[row]).astype(np.int64),
@@ -102,6 +108,6 @@ def wallet_provisioning(rng: Random, world: World, campaigns: Campaigns) -> Atte
 
 
 def _digital(world: World) -> Floats:
-    """Weight of each merchant to a farm: open, and nothing is shipped."""
+    """Worth of each merchant to a farm: nothing is shipped."""
     digital = np.array([category.digital for category in CATEGORIES])
-    return np.asarray(world.merchants.established * digital[world.merchants.category], dtype=float)
+    return np.asarray(digital[world.merchants.category], dtype=float)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.simulator.arrays import DAY_MS, HOUR_MS, Random, chance, draw, steps
+from app.simulator.arrays import DAY_MS, HOUR_MS, Random, chance, steps
 from app.simulator.attempts import Attempts, usual_cents, whole_cents
 from app.simulator.campaigns import Campaigns
 from app.simulator.rhythm import time_of_day
-from app.simulator.victims import customers_of, hide, members, resale, rows_of, victims
+from app.simulator.victims import customers_of, hide, members, resale, rows_of, shops, victims
 from app.simulator.world import World
 
 __all__ = ["card_testing", "merchant_compromise", "stolen_card"]
@@ -33,7 +33,7 @@ def card_testing(rng: Random, world: World, campaigns: Campaigns) -> Attempts:
     step = steps(campaigns.size)
     pace = rng.lognormal(np.log(_TEST_PACE_MS), 0.8, len(campaigns.size))[row]
     offset = (step * pace * rng.uniform(0.5, 1.5, len(row))).astype(np.int64)
-    victim = victims(rng, world, campaigns.country[row])
+    victim = victims(rng, world, campaigns.country[row], campaigns.start_ms[row])
     again = np.flatnonzero(chance(rng, _TESTED_AGAIN, len(row)) & (step > 0))
     victim[again] = victim[again - 1]
     member = members(rng, campaigns, row)
@@ -58,13 +58,13 @@ def stolen_card(rng: Random, world: World, campaigns: Campaigns) -> Attempts:
         rng.lognormal(np.log(8 * HOUR_MS), 0.9, len(campaigns.size)), campaigns.lasts_ms
     )[row]
     at_ms = campaigns.start_ms[row] + (rng.random(len(row)) * duration).astype(np.int64)
-    victim = victims(rng, world, campaigns.country)
+    victim = victims(rng, world, campaigns.country, campaigns.start_ms)
     own_account = chance(rng, _STOLEN_OWN_ACCOUNT, len(victim))
     member = campaigns.first_member
     merchant = np.where(
         chance(rng, 0.25, len(row)),
         campaigns.merchant[row],
-        draw(rng, world.merchants.popularity * resale(world), len(row)),
+        shops(rng, world, resale(world), at_ms),
     )
     # Above the victim's own purchases, whatever the merchant sells; of a moderate size where these
     # are large, since what stands out by itself would be looked at.

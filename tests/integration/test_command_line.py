@@ -146,11 +146,13 @@ def test_a_simulation_is_never_written_over_another_by_accident(tmp_path, stepdo
 def test_evaluate_tells_the_metrics_of_every_rung(trained, stepdown):
     done = stepdown("evaluate", "--json", home=trained)
     assert done.returncode == 0, done.stderr
-    rungs = json.loads(done.stdout)["rungs"]
-    assert list(rungs) == ["full", "batch", "rules", "tier_default"]
+    said = json.loads(done.stdout)
+    rungs, away = said["rungs"], "full, one region of three away"
+    assert list(rungs) == ["full", away, f"{away}, the worst", "batch", "rules", "tier_default"]
     precision = {rung: of["average_precision"] for rung, of in rungs.items()}
     assert 0.6 <= precision["full"] <= 0.95
     assert precision["full"] > precision["batch"] > precision["rules"] > precision["tier_default"]
+    assert precision["full"] > precision[away] == said["regions"]["mean"]
 
 
 @pytest.mark.parametrize(
@@ -163,6 +165,7 @@ def test_evaluate_tells_the_metrics_of_every_rung(trained, stepdown):
         "simulate",
         "train",
         "evaluate",
+        "prices",
         "keys",
         "audit",
         "drill",

@@ -1,8 +1,9 @@
-"""A history played to a running region: in lockstep its scores are those of training."""
+"""A history played to a running region: its scores are those of training, on the rung asked for."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -37,6 +38,20 @@ def thinned(trained, tmp_path_factory):
     last = datetime.fromtimestamp(own.day[-1] * DAY_MS / 1_000, UTC).date()
     posted = int((own.day > own.day[-1] - PLAYED_DAYS).sum())
     return folder, last, posted
+
+
+@pytest.fixture(scope="module")
+def simulated(trained, tmp_path_factory):
+    """One card in sixty of the same as a simulation of its own, with all the fraud: data, day."""
+    whole = load_history(trained / "data")
+    card = ids_of(whole, Entity.CARD).code
+    own = whole.take(np.flatnonzero((card % 60 == 0) | whole.fraud))
+    folder = tmp_path_factory.mktemp("simulated")
+    (folder / "attempts").mkdir()
+    pq.write_table(own.attempts, folder / "attempts" / "all.parquet")
+    for name in ("outcomes.parquet", "labels.parquet", "merchants.parquet", "manifest.json"):
+        shutil.copy(trained / "data" / name, folder)
+    return folder, datetime.fromtimestamp(own.day[-1] * DAY_MS / 1_000, UTC).date()
 
 
 def played(stepdown, thinned, trained, port_base, *words):
@@ -87,3 +102,62 @@ def test_a_home_without_a_model_is_said_in_one_sentence(stepdown, thinned, port_
     done = played(stepdown, thinned, tmp_path, port_base)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_simulated_history_is_answered_by_the_rung_that_was_asked_for(
+    stepdown, simulated, trained, port_base
+):
+    folder, day = simulated
+    done = stepdown(
+        "play", "--json", "--rung", "batch", "--rate", "100", "--deadline-ms", "1000",
+        "--data", str(folder),
+        "--warm-from", str(day - timedelta(days=WARM_DAYS)),
+        "--from", str(day),
+        "--to", str(day),
+        home=trained,
+        port_base=port_base,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["rung"], report["rungs"], report["failed"]) == ("batch", {"batch": 1.0}, 0)
+    assert report["outcomes"] > report["requests"]
+    assert report["labels"] > 0
+    assert report["offline"]["worst"] <= 1e-6
+    assert report["recall"] == pytest.approx(report["offline"]["recall"])
+    patterns = report["patterns"]
+    assert sum(of["fraud"] for of in patterns.values()) == report["fraud"]
+    assert sum(of["caught"] for of in patterns.values()) == round(
+        report["recall"] * report["fraud"]
+    )
+
+
+def posted_to(service, stepdown, simulated, home):
+    folder, day = simulated
+    return stepdown(
+        "play", "--json", "--api", service.api,
+        "--key-file", str(service.home / "dev-key"),
+        "--data", str(folder), "--from", str(day), "--to", str(day),
+        home=home,
+    )  # fmt: skip
+
+
+def test_a_service_that_is_in_replay_mode_can_be_played_to(
+    stepdown, simulated, services, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("STEPDOWN_REPLAY", "1")
+    with services() as replay:
+        done = posted_to(replay, stepdown, simulated, tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["rung"], report["offline"], report["failed"]) == (None, None, 0)
+    assert report["outcomes"] > 0
+    assert sum(report["rungs"].values()) == pytest.approx(1.0)
+    assert report["model"]
+
+
+def test_a_live_service_is_never_played_to(stepdown, simulated, service, tmp_path):
+    done = posted_to(service, stepdown, simulated, tmp_path)
+    assert done.returncode == 2
+    assert "does not run in replay mode" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""

@@ -19,7 +19,10 @@ from app.features.vector import BatchFeatures, amount_of, is_large
 from app.models.training.counters import EventLog
 from app.models.training.history import ids_of, load_history
 from app.models.training.inputs import inputs_of, snapshot_batches
+from app.models.training.regions import RegionsAway
+from fallback.errors import DependencyTimeout
 
+PLAN = MergePlan(REFERENCE)
 ROWS = 400
 MERCHANTS = 20
 EVERY_KIND = (
@@ -95,7 +98,6 @@ class Counters:
     def __init__(self):
         self.readers = layouts_of(REFERENCE)
         self.values = {}
-        self.plan = MergePlan(REFERENCE)
 
     def fold(self, ids, what, at_ms, amount):
         bits = {
@@ -109,11 +111,21 @@ class Counters:
                 reader.layout.apply(records, np.zeros(1, dtype=np.int64), events)
 
     def read(self, ids, amount, now_ms):
-        merge = Merge(self.plan, [Ask("t", ids, amount)])
-        found = {name: self.values[name].tobytes() for name in merge.names() if name in self.values}
+        return read_merged([self], ids, amount, now_ms)
+
+    def reply(self, names, now_ms):
+        found = {name: self.values[name].tobytes() for name in names if name in self.values}
         own = Applied(generation="g", ready=True, as_of_ms=now_ms, positions={})
-        merge.add(Reply("here", found, (own,)))
-        return merge.results(now_ms)[0]
+        return Reply("here", found, (own,))
+
+
+def read_merged(sources, ids, amount, now_ms):
+    """One read of several stores; None is one that fails."""
+    merge = Merge(PLAN, [Ask("t", ids, amount)])
+    for source in sources:
+        failed = Reply("there", {}, (DependencyTimeout("25 ms", dependency="there"),))
+        merge.add(failed if source is None else source.reply(merge.names(), now_ms))
+    return merge.results(now_ms)[0]
 
 
 def test_streaming_inputs_are_the_same_to_the_bit(history, table):
@@ -145,3 +157,40 @@ def test_streaming_inputs_are_the_same_to_the_bit(history, table):
         folded |= Counted(what)
     assert compared > ROWS * 0.9
     assert EVERY_KIND & ~folded == Counted.NOTHING
+
+
+def test_inputs_with_a_region_away_are_the_same_to_the_bit(history, table):
+    """Three regions' stores, read while each of them fails in turn."""
+    log = EventLog.marked(history, REFERENCE)
+    away = RegionsAway(history, REFERENCE)
+    received, asked = away.received, np.arange(len(history) - ROWS, len(history))
+    assert (received.regions, received.drawn) == (3, False)
+    trained_on = away.each(table, asked)
+    documents = history.documents()
+    stores = [Counters() for _ in range(received.regions)]
+    compared, differ, less_known = 0, 0, 0
+    order = np.argsort(log.known_ms, kind="stable")
+    for event in order[log.known_ms[order] <= history.received_ms[-1]]:
+        row, at_ms, what = int(log.attempt[event]), int(log.at_ms[event]), int(log.what[event])
+        known = candidate(history, row, documents[row])
+        if what & Counted.ATTEMPTED and row >= asked[0] and history.received_ms[row - 1] < at_ms:
+            for gone, copies in enumerate(trained_on):
+                sources = [None if at == gone else one for at, one in enumerate(stores)]
+                served = read_merged(sources, known.ids, amount_of(known), at_ms)
+                assert served.missing == {"regions"}
+                present = np.float32(served.regions_present)
+                copy, states = row - asked[0], -len(REFERENCE.entities)
+                np.testing.assert_array_equal(
+                    np.array([present, *served.inputs]),
+                    copies.numbers[copy, -len(REFERENCE.features) - 1 :],
+                    err_msg=f"{row} without {gone}",
+                )
+                assert list(served.states) == copies.categories[copy, states:].tolist()
+                compared += 1
+                differ += not np.array_equal(copies.numbers[copy], table.numbers[row], True)
+                less_known += copies.categories[copy].tolist() != table.categories[row].tolist()
+        stores[received.region[row]].fold(known.ids, what, at_ms, int(history.amount_ref[row]))
+    assert compared > 3 * ROWS * 0.9
+    # Where nothing of a row depends on the region, nothing but the share differs.
+    assert differ == compared
+    assert less_known > 0

@@ -18,7 +18,16 @@ from app.models.training.history import History, ids_of
 from app.policy import UNKNOWN_TIER, Policy
 from fallback.rung import Action
 
-__all__ = ["APPROVE", "DECLINE", "STEP_UP", "CostTable", "action_number", "cost_table"]
+__all__ = [
+    "APPROVE",
+    "DECLINE",
+    "STEP_UP",
+    "Actions",
+    "CostTable",
+    "action_number",
+    "cost_table",
+    "taken",
+]
 
 Float64s = npt.NDArray[np.float64]
 Actions = npt.NDArray[np.int8]
@@ -36,12 +45,19 @@ class CostTable:
         step_up: probability from which policy steps up, shape (attempts,).
         decline: probability from which policy declines.
         tier: of the merchant, by name.
+        amount: attempted, shape (attempts,).
+        through: fraudulent value that each action lets through, shape (attempts, 3). Who bears it
+            is no question here: a liability shift changes the cost alone.
+        stopped: good value that each action stops, shape (attempts, 3).
     """
 
     cost: Float64s
     step_up: Float64s
     decline: Float64s
     tier: npt.NDArray[np.str_]
+    amount: Float64s
+    through: Float64s
+    stopped: Float64s
 
     def actions(self, probability: Float64s) -> Actions:
         """What policy does at a probability, shape (attempts,)."""
@@ -50,7 +66,7 @@ class CostTable:
 
     def mean(self, actions: Actions) -> float:
         """Mean cost of an attempt."""
-        return float(np.take_along_axis(self.cost, actions[:, None].astype(np.int64), 1).mean())
+        return float(taken(self.cost, actions).mean())
 
     def said(self, actions: Actions, probability: Float64s | None) -> dict[str, object]:
         """Costs as `--json` prints them: an attempt's mean, and the shares of the actions.
@@ -76,14 +92,18 @@ class CostTable:
 
     def _of_tier(self, rows: npt.NDArray[np.bool_], actions: Actions) -> dict[str, float | int]:
         of = self.cost[rows]
-        taken = np.take_along_axis(of, actions[rows, None].astype(np.int64), 1)
         return {
             "attempts": len(of),
-            "mean_minor": float(taken.mean()),
+            "mean_minor": float(taken(of, actions[rows]).mean()),
             "approve_all_minor": float(of[:, APPROVE].mean()),
             "step_up_threshold_median": float(np.median(self.step_up[rows])),
             "decline_threshold_median": float(np.median(self.decline[rows])),
         }
+
+
+def taken(by_action: Float64s, actions: Actions) -> Float64s:
+    """Of what each action would give, shape (attempts, 3), what the one taken gives."""
+    return np.take_along_axis(by_action, actions[:, None].astype(np.int64), 1)[:, 0]
 
 
 def action_number(action: Action) -> int:
@@ -100,7 +120,7 @@ def cost_table(history: History, rows: Int64s, policy: Policy) -> CostTable:
     amount, fraud = history.amount_ref[rows], history.fraud[rows]
     offered = _flag(history, "step_up_available", rows, absent=True)
     shifted = _flag(history, "transaction__three_ds__liability_shift", rows, absent=False)
-    cost = np.empty((len(rows), 3))
+    cost, through, stopped = (np.empty((len(rows), 3)) for _ in range(3))
     step_up, decline = np.empty(len(rows)), np.empty(len(rows))
     for name in np.unique(tier):
         of = np.flatnonzero(tier == name)
@@ -110,6 +130,9 @@ def cost_table(history: History, rows: Int64s, policy: Policy) -> CostTable:
         bad, good = fraud[of] * loss, ~fraud[of] * insult
         challenged = costs.abandonment * good + costs.challenge_fraud_pass * bad
         cost[of] = np.stack([bad, challenged + costs.challenge_cost, good], axis=1)
+        # Of those challenged, a share of the fraud passes and a share of the good gives up.
+        through[of] = np.outer(fraud[of] * amount[of], (1.0, costs.challenge_fraud_pass, 0.0))
+        stopped[of] = np.outer(~fraud[of] * amount[of], (0.0, costs.abandonment, 1.0))
         thresholds = [
             costs.thresholds(one, step_up_available=can, liability_shift=shift)
             for one, can, shift in zip(
@@ -118,7 +141,15 @@ def cost_table(history: History, rows: Int64s, policy: Policy) -> CostTable:
         ]
         step_up[of] = [one.step_up for one in thresholds]
         decline[of] = [one.decline for one in thresholds]
-    return CostTable(cost=cost, step_up=step_up, decline=decline, tier=tier)
+    return CostTable(
+        cost=cost,
+        step_up=step_up,
+        decline=decline,
+        tier=tier,
+        amount=amount.astype(np.float64),
+        through=through,
+        stopped=stopped,
+    )
 
 
 def _flag(history: History, column: str, rows: Int64s, *, absent: bool) -> npt.NDArray[np.bool_]:

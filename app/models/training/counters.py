@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +17,10 @@ from app.features.packed import distinct_bit
 from app.features.reference import LARGE_RATIO, RATIO_INPUT, RATIO_INPUT_EOD
 from app.features.rings import Int64s, UInt64s, distinct_of_events, last_of_events, sum_of_events
 from app.features.spec import DAY_MS, Aggregate, Counter, Entity, Feature, FeatureSet
-from app.models.training.history import History, Ids, ids_of
+from app.models.training.history import ID_COLUMNS, History, Ids, encoded, ids_of
 from app.models.training.late import sum_of_late
 
-__all__ = ["EventLog", "counter_values", "seen_within"]
+__all__ = ["EventLog", "Source", "counter_values", "merged_values", "seen_within"]
 
 Float64s = npt.NDArray[np.float64]
 Float32s = npt.NDArray[np.float32]
@@ -37,7 +38,7 @@ class EventLog:
         what: `Counted` flags.
         amount: reference minor units of the attempt.
         linking: number of each attempt's id, by entity that identity links are made of, -1 for
-            none, shape (attempts,).
+            none, shape (attempts,); nothing where no counter is of links.
     """
 
     attempt: Int64s
@@ -48,9 +49,18 @@ class EventLog:
     linking: Mapping[Entity, Int64s]
 
     @classmethod
-    def of_history(cls, history: History) -> EventLog:
-        """Attempts, and what counts after them."""
+    def of_history(cls, history: History, counters: Sequence[Counter] | None = None) -> EventLog:
+        """Attempts, and what counts after them.
+
+        Args:
+            history: all attempts.
+            counters: what is to be computed: other events are left out, which are most of those
+                after an attempt. By default all are kept.
+        """
         later = history.follow_ups()
+        linked = counters is None or any(c.aggregate is Aggregate.LINKED for c in counters)
+        if counters is not None:
+            later = later.of((later.what & int(_kinds(counters))) != 0)
         attempt = np.concatenate([np.arange(len(history)), later.attempt])
         attempted = np.full(len(history), int(Counted.ATTEMPTED), dtype=np.int64)
         return cls(
@@ -59,7 +69,10 @@ class EventLog:
             known_ms=np.concatenate([history.received_ms, later.known_ms]),
             what=np.concatenate([attempted, later.what]),
             amount=history.amount_ref[attempt],
-            linking={entity: ids_of(history, entity).code for entity in LINKING},
+            linking={
+                entity: encoded(history.attempts[ID_COLUMNS[entity]])[0]
+                for entity in (LINKING if linked else ())
+            },
         )
 
     @classmethod
@@ -71,9 +84,9 @@ class EventLog:
 
         Args:
             history: all attempts.
-            features: declare how the amount compares with the mean.
+            features: declare how the amount compares with the mean, and what else is counted.
         """
-        log = cls.of_history(history)
+        log = cls.of_history(history, (*features.counters, *features.batch_counters))
         now_ms = history.received_ms
         own = _ratio(history, log, RATIO_INPUT, (features.features, features.counters), now_ms)
         midnight_ms = history.day * DAY_MS
@@ -83,6 +96,30 @@ class EventLog:
         large = np.where(np.isnan(own), eod, own) > LARGE_RATIO
         what[: len(history)] |= np.where(large, int(Counted.LARGE), 0)
         return replace(log, what=what)
+
+    def of(self, events: Int64s | Bools) -> EventLog:
+        """Some of the events."""
+        return replace(
+            self,
+            attempt=self.attempt[events],
+            at_ms=self.at_ms[events],
+            known_ms=self.known_ms[events],
+            what=self.what[events],
+            amount=self.amount[events],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One of the sources that are merged when counters are read.
+
+    Attributes:
+        log: the events that it counted.
+        answers: which of the asks it answers, shape (asks,).
+    """
+
+    log: EventLog
+    answers: Bools
 
 
 def _ratio(
@@ -122,12 +159,39 @@ def counter_values(
     Returns:
         Shape (asks, counters); NaN where no id is asked for.
     """
+    everyone = np.ones(len(ask_ms), dtype=bool)
+    return merged_values(counters, [Source(log, everyone)], ids, ask, ask_ms)
+
+
+def merged_values(
+    counters: Sequence[Counter],
+    sources: Sequence[Source],
+    ids: Mapping[Entity, Ids],
+    ask: Mapping[Entity, Int64s],
+    ask_ms: Int64s,
+) -> Float64s:
+    """As `counter_values`, of several sources: each counts alone, then `app.features.merge`'s way.
+
+    Not the counters of all their events at once: shares of a bucket that are added up differ from
+    the share of the sum in the last bit.
+
+    Args:
+        counters: which; those of links are no one source's, and only one may be asked for them.
+        sources: in the order in which they are merged.
+        ids: by entity, of every attempt.
+        ask: number of the id asked for, by entity, -1 for none, shape (asks,).
+        ask_ms: as of when, exclusive, shape (asks,).
+    """
     values = np.full((len(ask_ms), len(counters)), np.nan)
     for at, counter in enumerate(counters):
         asked = ask[counter.entity]
-        there = asked >= 0
-        code = np.maximum(asked, 0)
-        values[there, at] = _value(counter, log, ids, code, ask_ms)[there]
+        there, code = asked >= 0, np.maximum(asked, 0)
+        merged = np.zeros(len(ask_ms), dtype=_KEPT_AS.get(counter.aggregate, np.float64))
+        for source in sources:
+            own = source.answers
+            part = _value(counter, source.log, ids, code[own], ask_ms[own])
+            merged[own] = _MERGED_BY.get(counter.aggregate, np.add)(merged[own], part)
+        values[there, at] = _told(counter, merged)[there]
     return values
 
 
@@ -141,10 +205,7 @@ def seen_within(
     horizon_ms: int,
 ) -> Bools:
     """Whether anything that these counters count happened to an id within the horizon."""
-    kinds = Counted.NOTHING
-    for counter in counters:
-        kinds |= counter.counts | counter.minus
-    events, code = _of(log, ids, kinds)
+    events, code = _of(log, ids, _kinds(counters))
     last = last_of_events(
         entity=code,
         time_ms=log.at_ms[events],
@@ -155,13 +216,45 @@ def seen_within(
     return (ask >= 0) & (last > 0)
 
 
+def _kinds(counters: Sequence[Counter]) -> Counted:
+    """All kinds of events that some counters count or take off."""
+    kinds = Counted.NOTHING
+    for counter in counters:
+        kinds |= counter.counts | counter.minus
+    return kinds
+
+
+# What is kept until all sources are in, and how two sources' are put together.
+_KEPT_AS: Mapping[Aggregate, type[np.generic]] = {
+    Aggregate.DISTINCT: np.uint64,
+    Aggregate.LAST: np.int64,
+}
+_MERGED_BY: Mapping[Aggregate, np.ufunc] = {
+    Aggregate.DISTINCT: np.bitwise_or,
+    Aggregate.LAST: np.maximum,
+}
+
+
+def _told(counter: Counter, merged: npt.NDArray[Any]) -> Float64s:
+    """The value of what was merged."""
+    match counter.aggregate:
+        case Aggregate.DISTINCT:
+            counts: Float64s = np.bitwise_count(merged).astype(np.float64)
+            return counts
+        case Aggregate.LAST | Aggregate.LINKED:
+            return np.asarray(merged, dtype=np.float64)
+        case _:
+            return np.asarray(np.maximum(merged, 0.0))
+
+
 def _value(
     counter: Counter,
     log: EventLog,
     ids: Mapping[Entity, Ids],
     code: Int64s,
     ask_ms: Int64s,
-) -> Float64s:
+) -> npt.NDArray[Any]:
+    """What one source keeps: bitmaps, newest times, or totals that may be less than nothing."""
     if counter.aggregate is Aggregate.LINKED:
         linking = np.flatnonzero((log.what & int(counter.counts | counter.minus)) != 0)
         of = log.attempt[linking]
@@ -179,7 +272,7 @@ def _value(
     match counter.aggregate:
         case Aggregate.DISTINCT:
             assert counter.of is not None
-            bitmaps = distinct_of_events(
+            return distinct_of_events(
                 counter.ring,
                 entity=entity,
                 time_ms=time_ms,
@@ -187,16 +280,14 @@ def _value(
                 ask_entity=code,
                 ask_ms=ask_ms,
             )
-            return np.bitwise_count(bitmaps).astype(np.float64)
         case Aggregate.LAST:
-            last = last_of_events(
+            return last_of_events(
                 entity=entity,
                 time_ms=time_ms,
                 ask_entity=code,
                 ask_ms=ask_ms,
                 window_ms=counter.ring.window_ms,
             )
-            return last.astype(np.float64)
         case _:
             total = _sum(counter, log, events=events, entity=entity, code=code, ask_ms=ask_ms)
             if counter.minus:
@@ -204,7 +295,7 @@ def _value(
                 total = total - _sum(
                     counter, log, events=withdrawn, entity=of, code=code, ask_ms=ask_ms
                 )
-            return np.maximum(total, 0.0)
+            return total
 
 
 def _sum(

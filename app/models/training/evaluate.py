@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,15 @@ from app.api.wire import Attempt
 from app.candidate import Candidate, entity_ids
 from app.features.rings import Int64s
 from app.features.spec import DAY_MS, Entity, FeatureSet, Inputs
-from app.models.artifact import Artifact, RungModel
+from app.models.artifact import Artifact, RegionFacts, RungModel
 from app.models.training.assess import Ranked, Sample, assess, interval
 from app.models.training.calibrate import probabilities
 from app.models.training.costs import CostTable, action_number, cost_table
 from app.models.training.fitting import columns_of
 from app.models.training.history import History, ids_of
 from app.models.training.inputs import Table, hot_merchants
+from app.models.training.means import Assessed, mean_of
+from app.models.training.regions import COUNTED, Received, RegionsAway
 from app.models.training.segments import segments_of
 from app.money import DEFAULT_RATES, load_rates
 from app.policy import DEFAULT_POLICY, load_policy
@@ -31,7 +33,16 @@ from app.rulebook import DEFAULT_RULES, load_rules
 from fallback.brake import BrakeKind, VelocityBrake
 from fallback.clock import ManualClock
 
-__all__ = ["Evaluation", "evaluate", "lower_rungs", "sample_of", "scored", "test_rows"]
+__all__ = [
+    "Evaluation",
+    "evaluate",
+    "lower_rungs",
+    "one_away",
+    "precision_of",
+    "sample_of",
+    "scored",
+    "test_rows",
+]
 
 TEST_DAYS = 7
 SEED = 7
@@ -48,11 +59,13 @@ class Evaluation:
         rungs: by rung what `assess` says, and `intervals`.
         sample: the attempts.
         ranked: what each rung says of them.
+        regions: what a region is worth to the full model.
     """
 
     rungs: Mapping[str, Mapping[str, Any]]
     sample: Sample
     ranked: Mapping[str, Ranked]
+    regions: RegionFacts
 
 
 def test_rows(history: History) -> Int64s:
@@ -65,6 +78,8 @@ def evaluate(
     table: Table,
     models: Artifact | Mapping[str, RungModel],
     report: Report = lambda _share, _what: None,
+    *,
+    away: RegionsAway | None = None,
 ) -> Evaluation:
     """Measure each rung on the last week.
 
@@ -73,6 +88,7 @@ def evaluate(
         table: their inputs.
         models: an artifact, or its models by rung before there is one.
         report: told the share done and what is being done.
+        away: what rows are with a region's counters away, where the caller has it already.
     """
     if isinstance(models, Artifact):
         models = {"full": models.full, "batch": models.batch}
@@ -80,16 +96,56 @@ def evaluate(
     sample = sample_of(history, table, rows)
     report(0.1, "scoring the last week")
     ranked = {rung: scored(model, table, rows, sample.costs) for rung, model in models.items()}
+    report(0.15, "scoring with one region away")
+    away = away or RegionsAway(history, table.features)
+    all_of_it = np.arange(len(rows))
+    lacking = [
+        scored(models["full"], one, all_of_it, sample.costs) for one in away.each(table, rows)
+    ]
     lower = lower_rungs(
-        history, table.features, rows, lambda done: report(0.2 + 0.6 * done, "rules")
+        history, table.features, rows, lambda done: report(0.3 + 0.5 * done, "rules")
     )
     ranked.update(lower)
+    report(0.8, "metrics")
     rungs: dict[str, Mapping[str, Any]] = {}
     for rung, of_rung in ranked.items():
-        report(0.8 + 0.2 * len(rungs) / len(ranked), "metrics")
+        report(0.8 + 0.2 * len(rungs) / (len(ranked) + 2), "metrics")
         said, draws = assess(sample, of_rung, seed=SEED)
         rungs[rung] = {**said, "intervals": interval([draws])}
-    return Evaluation(rungs=rungs, sample=sample, ranked=ranked)
+        if rung == "full":
+            rungs.update(_one_away(sample, lacking))
+    return Evaluation(
+        rungs=rungs, sample=sample, ranked=ranked, regions=_regions(rungs, away.received)
+    )
+
+
+def _one_away(sample: Sample, lacking: Sequence[Ranked]) -> dict[str, Mapping[str, Any]]:
+    """What the full model is worth with one region away: mean over the regions, and the worst."""
+    measured = [assess(sample, ranked, seed=SEED) for ranked in lacking]
+    name = one_away(len(lacking))
+    worst = min(([one] for one in measured), key=precision_of)
+    return {name: mean_of([measured]), f"{name}, the worst": mean_of([worst])}
+
+
+def _regions(rungs: Mapping[str, Mapping[str, Any]], received: Received) -> RegionFacts:
+    name = one_away(received.regions)
+    return RegionFacts(
+        regions=received.regions,
+        drawn=received.drawn,
+        mean=rungs[name]["average_precision"],
+        worst=rungs[f"{name}, the worst"]["average_precision"],
+        batch=rungs["batch"]["average_precision"],
+    )
+
+
+def one_away(regions: int) -> str:
+    """What the full model is called where it is measured with one region of so many away."""
+    return f"full, one region of {COUNTED[regions]} away"
+
+
+def precision_of(measured: Sequence[Assessed]) -> float:
+    """Mean average precision."""
+    return float(np.mean([said["average_precision"] for said, _ in measured]))
 
 
 def sample_of(history: History, table: Table, rows: Int64s) -> Sample:

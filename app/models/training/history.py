@@ -22,7 +22,7 @@ from app.features.rings import Int64s
 from app.features.spec import DAY_MS, Entity
 from app.models.training.follow_ups import FollowUps, millis
 
-__all__ = ["History", "HistoryError", "ids_of", "load_history"]
+__all__ = ["History", "HistoryError", "encoded", "ids_of", "load_history"]
 
 # Where the id of each entity stands: the wire's fields, dots written as two underscores.
 ID_COLUMNS: Mapping[Entity, str] = {
@@ -59,7 +59,7 @@ class History:
     """Attempts in order of receipt, with what was learnt of them later.
 
     Attributes:
-        attempts: all columns.
+        attempts: all columns; text may be dictionary-encoded.
         received_ms: receipt, ms since the epoch, shape (attempts,).
         amount_ref: reference minor units.
         fraud: the truth, where the data has it.
@@ -123,7 +123,8 @@ class History:
     def documents(self) -> list[dict[str, Any]]:
         """The attempts as bodies of `POST /v1/decisions`."""
         names = [name for name in self.attempts.column_names if name not in _NOT_ON_THE_WIRE]
-        return [_document(row) for row in self.attempts.select(names).to_pylist()]
+        columns = {name: _decoded(self.attempts[name]) for name in names}
+        return [_document(row) for row in pa.table(columns).to_pylist()]
 
 
 NEVER_MS = np.iinfo(np.int64).max
@@ -139,7 +140,7 @@ def load_history(folder: Path) -> History:
     manifest = folder / "manifest.json"
     if not manifest.exists():
         raise HistoryError(f"{folder} holds no finished simulation; make one: stepdown simulate.")
-    attempts = pq.read_table(folder / "attempts", partitioning=None).combine_chunks()
+    attempts = _read_attempts(folder / "attempts")
     received = millis(attempts["received_at"])
     if (np.diff(received) < 0).any():
         raise HistoryError(f"{folder}: the attempts are not in order of receipt.")
@@ -164,11 +165,43 @@ def load_history(folder: Path) -> History:
 
 
 def ids_of(history: History, entity: Entity) -> Ids:
-    """The ids of an entity as dense numbers."""
-    column = history.attempts[ID_COLUMNS[entity]].combine_chunks()
-    encoded = pc.dictionary_encode(column)
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return Ids(codes, encoded.dictionary.to_pylist())
+    """The ids of an entity as dense numbers, in order of their first attempts."""
+    codes, names = encoded(history.attempts[ID_COLUMNS[entity]])
+    return Ids(codes, names.to_pylist())
+
+
+def encoded(column: pa.ChunkedArray) -> tuple[Int64s, pa.StringArray]:
+    """A text column as numbers: the place of each row's value, -1 for none, and the values.
+
+    Values stand in the order of their first rows. A dictionary is used as it is where it does, so
+    that text is told apart once, when it is read.
+    """
+    array = column.combine_chunks()
+    if not pa.types.is_dictionary(array.type):
+        array = pc.dictionary_encode(array.cast(pa.string()))
+    codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    names = array.dictionary
+    # Rows that were taken from more have a dictionary with values of others, in their order.
+    first = np.full(len(names) + 1, len(codes), dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    used = np.flatnonzero(first[:-1] < len(codes))
+    order = used[np.argsort(first[used], kind="stable")]
+    if len(order) == len(names) and (np.diff(order) > 0).all():
+        return codes, names
+    number = np.full(len(names) + 1, -1, dtype=np.int64)
+    number[order] = np.arange(len(order))
+    return number[codes], names.take(pa.array(order))
+
+
+def _read_attempts(folder: Path) -> pa.Table:
+    """All attempts; text but their own ids as dictionaries, a fraction of its size."""
+    schema = pq.read_schema(next(folder.rglob("*.parquet")))
+    words = [at.name for at in schema if pa.types.is_string(at.type) and at.name != "attempt_id"]
+    return pq.read_table(folder, partitioning=None, read_dictionary=words).combine_chunks()
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
 
 
 def _follow_ups(

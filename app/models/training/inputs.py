@@ -7,7 +7,7 @@ what the serving path computes, value by value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +20,16 @@ from app.features.reference import HOT_LABELS, HOT_RATE
 from app.features.rings import Int64s
 from app.features.spec import DAY_MS, REGIONS_PRESENT, Entity, FeatureSet, InputState
 from app.features.vector import ABSENT
-from app.models.training.counters import EventLog, counter_values, seen_within
-from app.models.training.history import History, Ids, ids_of
+from app.models.training.counters import (
+    EventLog,
+    Source,
+    counter_values,
+    merged_values,
+    seen_within,
+)
+from app.models.training.history import History, Ids, encoded, ids_of
 
-__all__ = ["Table", "hot_merchants", "inputs_of", "snapshot_batches"]
+__all__ = ["Table", "hot_merchants", "inputs_of", "put_streaming", "snapshot_batches"]
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
@@ -37,20 +43,36 @@ class Table:
 
     Attributes:
         features: what the columns are.
-        numbers: float32, shape (attempts, numbers of the set), C order.
-        categories: bytes, shape (attempts, categories of the set).
+        numbers: float32, shape (rows, numbers of the set), C order.
+        categories: bytes, shape (rows, categories of the set).
+        attempts: that the rows are of, ascending, as the history numbers them; by default all.
     """
 
     features: FeatureSet
     numbers: Float32s
     categories: Objects
+    attempts: Int64s | None = None
 
-    def take(self, rows: Int64s) -> Table:
-        """Some of the attempts."""
+    def take(self, attempts: Int64s) -> Table:
+        """Some of the attempts, renumbered in the order given."""
+        rows = self.rows(attempts)
         return Table(self.features, np.ascontiguousarray(self.numbers[rows]), self.categories[rows])
 
+    def rows(self, attempts: Int64s) -> Int64s:
+        """Rows of some attempts.
+
+        Raises:
+            ValueError: the table does not hold one of them.
+        """
+        if self.attempts is None:
+            return attempts
+        rows = np.searchsorted(self.attempts, attempts)
+        if (self.attempts.take(rows, mode="clip") != attempts).any():
+            raise ValueError("the table does not hold the inputs of all of these attempts")
+        return rows
+
     def number(self, name: str) -> Float32s:
-        """One numeric input, shape (attempts,)."""
+        """One numeric input, shape (rows,)."""
         return self.numbers[:, self.features.numbers.index(name)]
 
 
@@ -58,23 +80,45 @@ def inputs_of(
     history: History,
     features: FeatureSet,
     report: Callable[[float, str], None] = lambda _share, _what: None,
+    *,
+    attempts: Int64s | None = None,
 ) -> Table:
-    """The inputs of every attempt at its own moment."""
+    """The inputs of attempts, each at its own moment.
+
+    Args:
+        history: all attempts; every one of them is counted.
+        features: what the inputs are.
+        report: told the share done and what is being done.
+        attempts: whose inputs are wanted, ascending; by default all. Memory and time follow them.
+    """
+    asked = history if attempts is None else history.take(attempts)
     table = Table(
         features,
-        np.full((len(history), len(features.numbers)), np.nan, dtype=np.float32),
-        np.empty((len(history), len(features.categories)), dtype=object),
+        np.full((len(asked), len(features.numbers)), np.nan, dtype=np.float32),
+        np.empty((len(asked), len(features.categories)), dtype=object),
+        attempts,
     )
     ids = {entity: ids_of(history, entity) for entity in Entity}
+    codes = {
+        entity: of.code if attempts is None else of.code[attempts] for entity, of in ids.items()
+    }
     report(0.1, "request inputs")
-    _request(history, table)
+    _request(asked, table)
     report(0.2, "amounts against the card's own mean")
     log = EventLog.marked(history, features)
-    amount = history.amount_ref.astype(np.float64)
+    amount = asked.amount_ref.astype(np.float64)
     report(0.3, "batch inputs as of each midnight")
-    _batch(history, ids, log, table, amount)
+    _batch(asked, ids, codes, log, table=table, amount=amount)
     report(0.5, "streaming inputs at each attempt")
-    _streaming(history, ids, log, table, amount)
+    put_streaming(
+        table,
+        [Source(log, np.ones(len(asked), dtype=bool))],
+        ids,
+        rows=np.arange(len(history)) if attempts is None else attempts,
+        now_ms=asked.received_ms,
+        amount=amount,
+        regions_present=1.0,
+    )
     report(1.0, "inputs ready")
     return table
 
@@ -114,7 +158,8 @@ def snapshot_batches(
 def hot_merchants(history: History, features: FeatureSet, as_of_ms: int) -> list[str]:
     """Merchants to watch from a midnight on: enough labels in a week, and a high rate."""
     counters = features.batch_counters_of(Entity.MERCHANT)
-    log, ids = EventLog.of_history(history), ids_of(history, Entity.MERCHANT)
+    log = EventLog.of_history(history, counters)
+    ids = ids_of(history, Entity.MERCHANT)
     everyone = np.arange(len(ids.names))
     midnight = np.full(len(everyone), as_of_ms)
     values = counter_values(
@@ -133,12 +178,17 @@ def hot_merchants(history: History, features: FeatureSet, as_of_ms: int) -> list
 
 
 def _batch(
-    history: History, ids: Mapping[Entity, Ids], log: EventLog, table: Table, amount: Float64s
+    asked: History,
+    ids: Mapping[Entity, Ids],
+    codes: Mapping[Entity, Int64s],
+    log: EventLog,
+    *,
+    table: Table,
+    amount: Float64s,
 ) -> None:
     features = table.features
     counters = features.snapshot_counters
-    midnight = history.day * DAY_MS
-    codes = {entity: ids[entity].code for entity in features.batch_entities}
+    midnight = asked.day * DAY_MS
     values = counter_values(counters, log, ids, codes, midnight)
     for entity in features.batch_entities:
         of_entity = features.batch_counters_of(entity)
@@ -156,28 +206,51 @@ def _batch(
     first = len(features.request_numbers)
     formulas = Formulas(features.batch_features, counters)
     table.numbers[:, first : first + len(features.batch_features)] = formulas.inputs(
-        values, amount=amount, now_ms=history.received_ms
+        values, amount=amount, now_ms=asked.received_ms
     )
 
 
-def _streaming(
-    history: History, ids: Mapping[Entity, Ids], log: EventLog, table: Table, amount: Float64s
+def put_streaming(
+    table: Table,
+    sources: Sequence[Source],
+    ids: Mapping[Entity, Ids],
+    *,
+    rows: Int64s,
+    now_ms: Int64s,
+    amount: Float64s,
+    regions_present: float,
 ) -> None:
-    features, now = table.features, history.received_ms
-    codes = {entity: ids[entity].code for entity in features.entities}
-    values = counter_values(features.counters, log, ids, codes, now)
+    """Put the streaming inputs of attempts into their rows of inputs, as sources would give them.
+
+    Args:
+        table: with the request's inputs, one row an attempt.
+        sources: in the order in which they are merged.
+        ids: by entity, of every attempt of the history.
+        rows: of the attempts in that history, shape (attempts,).
+        now_ms: receipt of each attempt.
+        amount: of each attempt, reference minor units.
+        regions_present: share of the regions that answer each.
+    """
+    features = table.features
+    codes = {entity: ids[entity].code[rows] for entity in features.entities}
+    values = merged_values(features.counters, sources, ids, codes, now_ms)
     formulas = Formulas(features.features, features.counters)
-    table.numbers[:, -len(features.features) :] = formulas.inputs(values, amount=amount, now_ms=now)
-    table.number(REGIONS_PRESENT)[:] = 1.0
+    table.numbers[:, -len(features.features) :] = formulas.inputs(
+        values, amount=amount, now_ms=now_ms
+    )
+    table.number(REGIONS_PRESENT)[:] = regions_present
     for entity in features.entities:
-        seen = seen_within(
-            log,
-            ids[entity],
-            features.counters_of(entity),
-            ask=codes[entity],
-            ask_ms=now,
-            horizon_ms=features.horizon_ms(entity),
-        )
+        seen = np.zeros(len(rows), dtype=bool)
+        for source in sources:
+            own = source.answers
+            seen[own] |= seen_within(
+                source.log,
+                ids[entity],
+                features.counters_of(entity),
+                ask=codes[entity][own],
+                ask_ms=now_ms[own],
+                horizon_ms=features.horizon_ms(entity),
+            )
         _tell(table, f"{entity}_counters_state", codes[entity] >= 0, seen)
 
 
@@ -232,11 +305,9 @@ def _request(history: History, inputs: Table) -> None:
 
 
 def _bytes(column: pa.ChunkedArray) -> Objects:
-    encoded = pc.dictionary_encode(column.combine_chunks().cast(pa.string()))
-    names = np.array(
-        [*(name.encode() for name in encoded.dictionary.to_pylist()), ABSENT], dtype=object
-    )
-    values: Objects = names[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+    codes, words = encoded(column)
+    names = np.array([*(word.encode() for word in words.to_pylist()), ABSENT], dtype=object)
+    values: Objects = names[codes]
     return values
 
 

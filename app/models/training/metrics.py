@@ -18,7 +18,14 @@ __all__ = ["METRICS", "RankCurve", "card_precision", "rank_metrics"]
 
 CARDS_A_DAY = 100
 PRECISION_FLOOR = 0.20
-METRICS = ("average_precision", "roc_auc", "card_precision_at_100", "recall_at_precision_20")
+RECALL_FLOOR = 0.75
+METRICS = (
+    "average_precision",
+    "roc_auc",
+    "card_precision_at_100",
+    "recall_at_precision_20",
+    "precision_at_recall_75",
+)
 
 Float64s = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -36,9 +43,9 @@ class RankCurve:
             day: day of each attempt.
         """
         order = np.argsort(-ranking, kind="stable")
-        self._fraud = fraud[order]
+        self._fraud, self._ranking = fraud[order], ranking[order]
         # Attempts of equal rank stand or fall together.
-        self._ends = np.append(np.flatnonzero(np.diff(ranking[order]) != 0), len(order) - 1)
+        self._ends = np.append(np.flatnonzero(np.diff(self._ranking) != 0), len(order) - 1)
         self.days, self._day = np.unique(day[order], return_inverse=True)
 
     def points(self, weights: Float64s | None = None) -> tuple[Float64s, Float64s, Float64s]:
@@ -55,16 +62,29 @@ class RankCurve:
             precision = np.where(asked > 0, found / asked, 1.0)
             return precision, found / found[-1], false / false[-1]
 
-    def metrics(self, weights: Float64s | None = None) -> tuple[float, float, float]:
-        """Average precision, area under the ROC curve, best recall at a precision of 20 %.
+    def alert_from(self) -> float:
+        """The lowest ranking from which on precision is 20 % or more; infinite if there is none."""
+        precision, _, _ = self.points()
+        enough = np.flatnonzero(precision >= PRECISION_FLOOR)
+        return float(self._ranking[self._ends[enough[-1]]]) if len(enough) else np.inf
 
-        All are NaN where no fraud, or nothing but fraud, counts.
+    def metrics(self, weights: Float64s | None = None) -> tuple[float, float, float, float]:
+        """Average precision, area under the ROC curve, recall and precision beside a floor.
+
+        The recall is the best at a precision of at least 20 %, the precision the best at a recall
+        of at least 75 %. All are NaN where no fraud, or nothing but fraud, counts.
         """
         precision, recall, false = self.points(weights)
         average = float(np.sum(np.diff(recall, prepend=0.0) * precision))
         area = float(np.trapezoid(np.append(0.0, recall), np.append(0.0, false)))
         enough = recall[precision >= PRECISION_FLOOR]
-        return average, area, float(enough.max(initial=0.0))
+        found = precision[recall >= RECALL_FLOOR]
+        return (
+            average,
+            area,
+            float(enough.max(initial=0.0)),
+            float(found.max()) if len(found) else float("nan"),
+        )
 
 
 def rank_metrics(
@@ -80,12 +100,13 @@ def rank_metrics(
 
     Returns:
         `average_precision`, `roc_auc`, `card_precision_at_100` (mean over days of the share of
-        compromised cards among the 100 most suspicious ones of the day) and
-        `recall_at_precision_20` (best recall at a precision of at least 20 %).
+        compromised cards among the 100 most suspicious ones of the day),
+        `recall_at_precision_20` (best recall at a precision of at least 20 %) and
+        `precision_at_recall_75` (best precision at a recall of at least 75 %).
     """
-    average, area, recall = RankCurve(ranking, fraud, day).metrics()
+    average, area, *floors = RankCurve(ranking, fraud, day).metrics()
     by_day = card_precision(ranking, fraud, day=day, card=card)
-    return dict(zip(METRICS, (average, area, float(by_day.mean()), recall), strict=True))
+    return dict(zip(METRICS, (average, area, float(by_day.mean()), *floors), strict=True))
 
 
 def card_precision(ranking: Float64s, fraud: Bools, *, day: Int64s, card: Int64s) -> Float64s:

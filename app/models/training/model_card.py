@@ -13,7 +13,7 @@ from app.models.training.evaluate import TEST_DAYS, Evaluation
 from app.models.training.fitting import TrainSettings
 from app.models.training.metrics import METRICS
 
-__all__ = ["Told", "limits", "model_card", "split_of"]
+__all__ = ["Told", "limits", "model_card", "regions_said", "split_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,18 @@ def limits(told: Told) -> list[str]:
     return said
 
 
+def regions_said(facts: ArtifactFacts) -> str:
+    """What the ladder does while a region's counters are away, and why."""
+    of = facts.regions
+    assert of is not None, "training measures it"
+    rung = "full" if "regions" in facts.masked else "batch"
+    where = "drawn, since the history names none" if of.drawn else "as the history has them"
+    return (
+        f"{rung} answers; average precision of full with one of {of.regions} regions away: "
+        f"{of.mean:.3f} (mean), {of.worst:.3f} (worst); of batch: {of.batch:.3f}; regions {where}."
+    )
+
+
 def _lines(told: Told) -> Iterator[str]:
     facts, data = told.facts, told.facts.data
     yield f"# Model card: {facts.name} {told.identity}"
@@ -101,6 +113,7 @@ def _lines(told: Told) -> Iterator[str]:
     yield "| --- " * (len(METRICS) + 3) + "|"
     for rung, said in told.evaluation.rungs.items():
         yield f"| `{rung}` | " + " | ".join(_cells(said)) + " |"
+    yield f"\nWith a region away: {regions_said(told.facts)}"
     yield "\n## Expected cost\n"
     yield "Minor units of the reference currency, mean of an attempt.\n"
     yield "| rung | by policy | approve all | decline above one half |\n| --- | --- | --- | --- |"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +13,20 @@ from app.features.spec import DAY_MS, FeatureSet, Inputs
 from app.models.artifact import Calibration, RungFacts, RungModel, raw_scores
 from app.models.training.assess import Ranked, Sample, assess, interval
 from app.models.training.calibrate import calibrate
-from app.models.training.evaluate import lower_rungs, sample_of, scored
+from app.models.training.evaluate import (
+    lower_rungs,
+    one_away,
+    precision_of,
+    sample_of,
+    scored,
+)
 from app.models.training.fitting import TrainSettings, columns_of, fit_model, models_of
 from app.models.training.folds import BOOK_TABLE, Fold, FoldPlan, folds_of, within
 from app.models.training.history import History
 from app.models.training.inputs import Table, inputs_of
+from app.models.training.means import Assessed, mean_of
 from app.models.training.names import Protocol
+from app.models.training.regions import RegionsAway
 
 __all__ = ["measure_folds"]
 
@@ -64,12 +72,14 @@ def measure_folds(
     )
     part = within(history, plan, horizon_ms)
     table = inputs_of(part, features, lambda done, what: report(0.2 * done, what))
-    folds = folds_of(part, plan)
+    folds, away = folds_of(part, plan), RegionsAway(part, features)
     results = []
     for at, fold in enumerate(folds):
         first, share = 0.2 + 0.8 * at / len(folds), 0.8 / len(folds)
         results.append(
-            _Measured(part, table, fold, seeds, settings or TrainSettings()).all(
+            _Measured(
+                part, table, fold, seeds=seeds, settings=settings or TrainSettings(), away=away
+            ).all(
                 lambda done, what, first=first, share=share, at=at: report(  # type: ignore[misc]
                     first + share * done, f"fold {at + 1} of {len(folds)}: {what}"
                 )
@@ -82,7 +92,7 @@ def measure_folds(
         "seeds": list(seeds),
         "interval": "95 %, bootstrap over days",
         "folds": [_fold_facts(part, fold) for fold in folds],
-        "rungs": {rung: _mean([of_fold[rung] for of_fold in results]) for rung in results[0]},
+        "rungs": {rung: _over_folds([of_fold[rung] for of_fold in results]) for rung in results[0]},
     }
     if plan.protocol is Protocol.BOOK:
         names = ("roc_auc", "average_precision", "card_precision_at_100")
@@ -100,28 +110,25 @@ class _Measured:
         history: History,
         table: Table,
         fold: Fold,
+        *,
         seeds: Sequence[int],
         settings: TrainSettings,
+        away: RegionsAway,
     ) -> None:
         self._history, self._table, self._fold = history, table, fold
         self._seeds, self._settings = seeds, settings
         self._known = history.known_fraud(fold.test_day * DAY_MS)
         self._sample: Sample = sample_of(history, table, fold.test)
+        self._away = away
+        self._lacking = away.each(table, fold.test)
 
-    def all(self, report: Report) -> dict[str, list[tuple[dict[str, Any], Any]]]:
+    def all(self, report: Report) -> dict[str, list[Assessed]]:
         """By rung what `assess` says for each seed; of rungs without a model once."""
-        found: dict[str, list[tuple[dict[str, Any], Any]]] = {}
-        models = models_of(self._table.features)
-        for at, (rung, inputs) in enumerate(models):
-            report(0.4 * at, f"{rung} model, calibration")
-            calibration = self._calibration(inputs)
-            found[rung] = []
-            for number, seed in enumerate(self._seeds):
-                done = (number + 1) / (len(self._seeds) + 1)
-                report(0.4 * (at + done), f"{rung} model, seed {seed}")
-                model = self._model(inputs, self._fold.train, seed, calibration)
-                ranked = scored(model, self._table, self._fold.test, self._sample.costs)
-                found[rung].append(self._assessed(ranked))
+        full, batch = models_of(self._table.features)
+        found = {
+            **self._full(full[1], lambda done, what: report(0.6 * done, what)),
+            **self._batch(batch[1], lambda done, what: report(0.6 + 0.2 * done, what)),
+        }
         report(0.8, "rules")
         lower = lower_rungs(
             self._history,
@@ -131,10 +138,49 @@ class _Measured:
         )
         return {**found, **{rung: [self._assessed(ranked)] for rung, ranked in lower.items()}}
 
-    def _assessed(self, ranked: Ranked) -> tuple[dict[str, Any], Any]:
+    def _full(self, inputs: Inputs, report: Report) -> dict[str, list[Assessed]]:
+        """The full model, and one without the copies, with every region and with one away."""
+        regions = self._away.received.regions
+        names = "full", "full without masked copies"
+        found: dict[str, list[Assessed]] = {}
+        for part, (name, away) in enumerate(zip(names, (self._away, None), strict=True)):
+            report(0.5 * part, f"{name}, calibration")
+            calibration = self._calibration(inputs, away)
+            present, lacking = [], []
+            # The comparison has one seed: it doubles the time as it is.
+            seeds = self._seeds if away else self._seeds[:1]
+            for number, seed in enumerate(seeds):
+                done = (number + 1) / (len(seeds) + 1)
+                report(0.5 * (part + done), f"{name}, seed {seed}")
+                model = self._model(inputs, self._fold.train, seed, calibration, away)
+                present.append(self._ranked(model, self._table, self._fold.test))
+                lacking.append([self._ranked(model, one) for one in self._lacking])
+            found[name] = present
+            without = one_away(regions) if away else f"{name}, one region away"
+            found[without] = [one for of_seed in lacking for one in of_seed]
+            by_region = [list(of_region) for of_region in zip(*lacking, strict=True)]
+            found[f"{without}, the worst"] = min(by_region, key=precision_of)
+        return found
+
+    def _batch(self, inputs: Inputs, report: Report) -> dict[str, list[Assessed]]:
+        report(0.0, "batch model, calibration")
+        calibration = self._calibration(inputs)
+        found = []
+        for number, seed in enumerate(self._seeds):
+            report((number + 1) / (len(self._seeds) + 1), f"batch model, seed {seed}")
+            model = self._model(inputs, self._fold.train, seed, calibration)
+            found.append(self._ranked(model, self._table, self._fold.test))
+        return {"batch": found}
+
+    def _ranked(self, model: RungModel, table: Table, rows: Int64s | None = None) -> Assessed:
+        """What a model is worth on the test attempts: rows of a table, or all of it."""
+        wanted = np.arange(len(table.numbers)) if rows is None else rows
+        return self._assessed(scored(model, table, wanted, self._sample.costs))
+
+    def _assessed(self, ranked: Ranked) -> Assessed:
         return assess(self._sample, ranked, seed=self._fold.test_day)
 
-    def _calibration(self, inputs: Inputs) -> Calibration:
+    def _calibration(self, inputs: Inputs, away: RegionsAway | None = None) -> Calibration:
         """Fitted on the last training days, scored by a model of the days before."""
         train, day = self._fold.train, self._history.day
         held = day[train] > day[train[-1]] - CALIBRATION_DAYS
@@ -142,12 +188,17 @@ class _Measured:
         raw_odds = Calibration(slope=1.0, intercept=0.0)
         if not (0 < known[held].sum() < held.sum() and known[~held].any()):
             return raw_odds
-        model = self._model(inputs, train[~held], self._seeds[0], raw_odds)
+        model = self._model(inputs, train[~held], self._seeds[0], raw_odds, away)
         raw = raw_scores(model.model, *columns_of(self._table, train[held], inputs))
         return calibrate(raw, known[held], day[train[held]]).calibration
 
     def _model(
-        self, inputs: Inputs, rows: Int64s, seed: int, calibration: Calibration
+        self,
+        inputs: Inputs,
+        rows: Int64s,
+        seed: int,
+        calibration: Calibration,
+        away: RegionsAway | None = None,
     ) -> RungModel:
         fitted = fit_model(
             inputs,
@@ -155,6 +206,7 @@ class _Measured:
             rows,
             fraud=self._known[rows],
             settings=replace(self._settings, seed=seed),
+            away=away,
         )
         facts = RungFacts(
             numbers=list(inputs.numbers),
@@ -166,50 +218,17 @@ class _Measured:
         return RungModel(fitted.model, facts)
 
 
-def _mean(by_fold: Sequence[Sequence[tuple[dict[str, Any], Any]]]) -> dict[str, Any]:
-    """Means over folds and seeds, and each fold's own figures of the first seed.
-
-    The draws of days are the same for every seed of a fold, so seeds are averaged before the
-    bounds are taken.
-    """
-    first = by_fold[0][0][0]
-    names = [name for name, value in first.items() if isinstance(value, float)]
-    means = {
-        name: float(np.mean([[said[name] for said, _ in seeds] for seeds in by_fold]))
-        for name in names
-    }
-    draws = [np.mean([of for _, of in seeds], axis=0) for seeds in by_fold]
-    every = [said for seeds in by_fold for said, _ in seeds]
-    calibrated = first["calibration"] is not None
-    costs = [name for name in first["cost"] if name.endswith("_minor")]
-    return {
-        **means,
-        "intervals": interval(draws),
-        "calibration": {
-            name: float(np.mean([said["calibration"][name] for said in every]))
-            for name in ("ece", "brier")
+def _over_folds(by_fold: Sequence[Sequence[Assessed]]) -> dict[str, Any]:
+    """Means over folds and seeds, and each fold's own figures of the first seed."""
+    own = [
+        {
+            **seeds[0][0],
+            "seeds": len(seeds),
+            "intervals": interval([np.mean([draws for _, draws in seeds], axis=0)]),
         }
-        if calibrated
-        else None,
-        "cost": {name: float(np.mean([said["cost"][name] for said in every])) for name in costs},
-        "segments": _mean_segments(every),
-        "folds": [{**seeds[0][0], "seeds": len(seeds)} for seeds in by_fold],
-    }
-
-
-def _mean_segments(every: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean of each figure of a segment over the folds and seeds that have one."""
-    means: dict[str, dict[str, dict[str, float]]] = {}
-    for kind, masks in every[0]["segments"].items():
-        means[kind] = {}
-        for name in masks:
-            parts = [said["segments"][kind][name] for said in every]
-            means[kind][name] = {
-                figure: float(np.mean(known))
-                for figure in parts[0]
-                if (known := [part[figure] for part in parts if part[figure] is not None])
-            }
-    return means
+        for seeds in by_fold
+    ]
+    return {**mean_of(by_fold), "folds": own}
 
 
 def _fold_facts(history: History, fold: Fold) -> dict[str, int | str]:

@@ -14,12 +14,15 @@ import numpy.typing as npt
 
 from app.features.directory import publish_directory
 from app.features.formulas import Formulas
+from app.features.rings import Int64s
 from app.features.snapshot import publish_snapshot
 from app.features.spec import FeatureSet, InputState
 from app.models.artifact import Artifact
 from app.models.training.history import History, load_history
 from app.models.training.inputs import Table, hot_merchants, inputs_of, snapshot_batches
-from app.models.training.train import TrainSettings, train
+from app.models.training.phases import Phases
+from app.models.training.segments import patterns_of
+from app.models.training.train import TrainSettings, attempts_needed, train
 from app.publish import roll_back, withdraw
 from app.record.signing import Keyring, ensure_signing_key
 from app.registry import DEMO_TENANT, Registry
@@ -35,6 +38,8 @@ SEED = 7
 FIRST_SETTINGS = TrainSettings(iterations=200, learning_rate=0.08, genuine_rows_max=50_000)
 
 CARDS_TESTED = 12
+# Samples are of the last fifth, when windows have filled.
+LATE_FROM = 0.8
 # Amounts over the card's own mean: like it, and far above it.
 REGULAR, FAR_ABOVE = 0.1, 5.0
 CARD_TESTING = f"card testing, card number {CARDS_TESTED}"
@@ -68,6 +73,7 @@ def release(
     report: Report,
     *,
     settings: TrainSettings | None = None,
+    phases: Phases | None = None,
 ) -> tuple[Artifact, Mapping[str, Mapping[str, Any]]]:
     """Train on a history and publish all that follows from it in the registry.
 
@@ -77,6 +83,7 @@ def release(
         features: what the models see.
         report: told the share done, 0 to 1, and what is being done.
         settings: how to train.
+        phases: told what ended, on how many rows.
 
     Returns:
         The models and what `evaluate` says of each rung on the last week.
@@ -84,13 +91,19 @@ def release(
     Raises:
         HistoryError: the history cannot be used.
     """
-    table = inputs_of(history, features, lambda done, what: report(0.1 * done, what))
+    settings, phases = settings or TrainSettings(), phases or Phases()
+    wanted = np.union1d(attempts_needed(history, settings), _candidates(history))
+    table = inputs_of(
+        history, features, lambda done, what: report(0.1 * done, what), attempts=wanted
+    )
+    phases.end("inputs", rows=len(wanted))
     artifact, metrics = train(
         history,
         table,
         registry.folder / "model",
         settings,
         report=lambda done, what: report(0.1 + 0.8 * done, what),
+        phases=phases,
     )
     report(0.92, "snapshot of the last midnight")
     _publish_snapshot(registry.folder / "snapshot", history, features)
@@ -107,6 +120,7 @@ def release(
     hot = hot_merchants(history, features, history.end_ms)
     registry.hot_merchants.write_text("".join(f"{name}\n" for name in hot), encoding="utf-8")
     registry.samples.write_bytes(msgspec.json.encode(_samples(history, table, artifact)))
+    phases.end("publish_rest", rows=len(history))
     report(1.0, "released")
     return artifact, metrics
 
@@ -126,26 +140,40 @@ def _publish_snapshot(folder: Path, history: History, features: FeatureSet) -> N
     roll_back(folder, version)
 
 
+def _candidates(history: History) -> Int64s:
+    """Late fraud, which samples show."""
+    late = int(len(history) * LATE_FROM) + 1
+    return late + np.flatnonzero(history.fraud[late:])
+
+
 def _samples(history: History, table: Table, artifact: Artifact) -> list[dict[str, Any]]:
     """A few attempts that show what the service does; read by `app.samples`.
 
     Of each kind of fraud the one that a first start finds riskiest, whose counters are empty.
+
+    Args:
+        history: all attempts.
+        table: inputs of those that samples are chosen of.
+        artifact: scores them.
     """
+    attempts = np.arange(len(history)) if table.attempts is None else table.attempts
+    held = history.take(attempts)
     ratio = table.number("amount_to_card_mean_eod")
-    pattern = _patterns(history)
+    pattern = patterns_of(held)
     wanted = {
-        "a regular customer": ~history.fraud & (np.abs(ratio - 1) < REGULAR),
+        "a regular customer": ~held.fraud & (np.abs(ratio - 1) < REGULAR),
         "far above the card's mean": (pattern == "stolen_card") & (ratio > FAR_ABOVE),
         "a merchant with much fraud": pattern == "merchant_compromise",
         CARD_TESTING: pattern == "card_testing",
     }
-    late = np.arange(len(history)) > len(history) * 0.8
+    late = attempts > len(history) * LATE_FROM
     chosen = {}
     for name, kind in wanted.items():
         rows = np.flatnonzero(late & kind)
         if len(rows):
-            risk = _scored_cold(table.take(rows), artifact)
-            chosen[name] = rows[np.argmax(risk) if history.fraud[rows[0]] else np.argmin(risk)]
+            risk = _scored_cold(table.take(attempts[rows]), artifact)
+            of = np.argmax(risk) if held.fraud[rows[0]] else np.argmin(risk)
+            chosen[name] = attempts[rows[of]]
     documents = history.take(np.array(list(chosen.values()))).documents()
     for row, document in zip(chosen.values(), documents, strict=True):
         if history.fraud[row]:  # by the end of the history its own device is an old acquaintance
@@ -176,10 +204,3 @@ def _scored_cold(table: Table, artifact: Artifact) -> npt.NDArray[np.float64]:
     states = categories[:, -len(features.entities) :]
     states[states != InputState.NOT_MAPPED.value] = InputState.NEVER_SEEN.value
     return artifact.full.raw(numbers, categories)
-
-
-def _patterns(history: History) -> npt.NDArray[np.object_]:
-    """What kind of fraud each attempt is, where the data say; a simulation's do."""
-    if "fraud_pattern" not in history.attempts.column_names:
-        return np.full(len(history), None, dtype=object)
-    return np.array(history.attempts["fraud_pattern"].to_pylist(), dtype=object)

@@ -9,8 +9,9 @@ import numpy as np
 
 from app.models.training.assess import Ranked, Sample
 from app.models.training.metrics import METRICS, RankCurve
-from app.models.training.model_card import Told, limits, split_of
+from app.models.training.model_card import Told, limits, regions_said, split_of
 from app.models.training.plots import Line, bars, chart
+from app.models.training.segments import PATTERN, caught_in
 
 __all__ = ["report_page"]
 
@@ -47,6 +48,7 @@ def _sections(told: Told) -> Iterator[str]:
     yield _table(("data", ""), [*rows, *split_of(told)])
     yield "<h2>The last week, by rung</h2><p>95 % intervals, bootstrap over days.</p>"
     yield _table(("rung", *METRICS), _metric_rows(told))
+    yield f"<p>With a region away: {escape(regions_said(facts))}</p>"
     yield _figure("Precision and recall", _precision_recall(sample, ranked))
     for rung in told.chosen:
         yield _figure(f"Reliability, {rung}", _reliability(told, rung))
@@ -62,6 +64,10 @@ def _sections(told: Told) -> Iterator[str]:
         ("segment", "attempts", "fraud", *(f"AP {rung}" for rung in evaluation.rungs)),
         _segment_rows(told),
     )
+    if PATTERN in next(iter(evaluation.rungs.values()))["segments"]:
+        yield "<h2>Fraud caught, by pattern</h2>"
+        yield "<p>By the rung's actions, and among alerts at precision 20 %.</p>"
+        yield _table(("pattern", "attempts", *evaluation.rungs), _pattern_rows(told))
     yield "<h2>Limits</h2><ul>"
     yield "".join(f"<li>{escape(one)}</li>" for one in limits(told)) + "</ul>"
 
@@ -136,10 +142,19 @@ def _tier_rows(told: Told) -> Iterator[tuple[str, ...]]:
 def _segment_rows(told: Told) -> Iterator[tuple[str, ...]]:
     rungs = told.evaluation.rungs
     for kind, parts in next(iter(rungs.values()))["segments"].items():
+        if kind == PATTERN:
+            continue
         for name, part in parts.items():
             found = [said["segments"][kind][name]["average_precision"] for said in rungs.values()]
             shown = ("-" if one is None else f"{one:.3f}" for one in found)
             yield f"{kind} {name}", f"{part['attempts']:,}", f"{part['fraud']:,}", *shown
+
+
+def _pattern_rows(told: Told) -> Iterator[tuple[str, ...]]:
+    rungs = told.evaluation.rungs
+    for name, part in next(iter(rungs.values()))["segments"][PATTERN].items():
+        shown = (caught_in(said["segments"][PATTERN][name]) for said in rungs.values())
+        yield name, f"{part['fraud']:,}", *shown
 
 
 def _figure(caption: str, picture: str) -> str:

@@ -9,7 +9,7 @@ would be in production.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from catboost import CatBoost
 
+from app.features.rings import Int64s
 from app.features.spec import DAY_MS, Inputs
 from app.models.artifact import (
     ARTIFACT,
@@ -27,17 +28,20 @@ from app.models.artifact import (
     Artifact,
     ArtifactFacts,
     Golden,
+    RegionFacts,
     RungFacts,
     RungModel,
     load_artifact,
     raw_scores,
 )
 from app.models.training.calibrate import Chosen, calibrate
-from app.models.training.evaluate import TEST_DAYS, Evaluation, evaluate
+from app.models.training.evaluate import TEST_DAYS, Evaluation, evaluate, test_rows
+from app.models.training.fingerprint import fingerprint
 from app.models.training.fitting import (
     Fitted,
     TrainSettings,
     columns_of,
+    drawn,
     fit_model,
     models_of,
 )
@@ -45,13 +49,27 @@ from app.models.training.history import History, HistoryError
 from app.models.training.inputs import Table
 from app.models.training.metrics import METRICS
 from app.models.training.model_card import Told, model_card
+from app.models.training.phases import Phases
+from app.models.training.regions import RegionsAway
 from app.models.training.report_page import report_page
 from app.publish import publish
 
-__all__ = ["TrainSettings", "train"]
+__all__ = ["Fit", "Split", "TrainSettings", "attempts_needed", "fit_rung", "train"]
 
 Bools = npt.NDArray[np.bool_]
 Report = Callable[[float, str], None]
+
+
+def attempts_needed(history: History, settings: TrainSettings) -> Int64s:
+    """The attempts whose inputs training looks at: drawn to fit on, to calibrate and to test on.
+
+    Raises:
+        HistoryError: as of `train`.
+    """
+    split = Split(history, settings)
+    rng = np.random.default_rng(settings.seed)
+    fit = split.fit[drawn(split.fraud[split.fit], settings, rng)[0]]
+    return np.unique(np.concatenate([fit, split.calibrate, test_rows(history)]))
 
 
 def train(
@@ -61,15 +79,17 @@ def train(
     settings: TrainSettings | None = None,
     *,
     report: Report = lambda _share, _what: None,
+    phases: Phases | None = None,
 ) -> tuple[Artifact, Mapping[str, Mapping[str, Any]]]:
     """Train, measure, publish with a report, and check what was published.
 
     Args:
         history: all attempts.
-        table: their inputs.
+        table: their inputs, at least of those in `attempts_needed`.
         folder: where models are published.
         settings: how.
         report: told the share done and what is being done.
+        phases: told what ended, on how many rows.
 
     Returns:
         The published artifact, loaded as a scorer loads it, and what `evaluate` says of each rung.
@@ -77,24 +97,33 @@ def train(
     Raises:
         HistoryError: too few days, or no known fraud to learn from.
     """
-    settings = settings or TrainSettings()
-    split = _Split(history, settings)
+    settings, phases = settings or TrainSettings(), phases or Phases()
+    split = Split(history, settings)
+    away = RegionsAway(history, table.features)
     folder.mkdir(parents=True, exist_ok=True)
-    fits: dict[str, _Fit] = {}
+    fits: dict[str, Fit] = {}
     for rung, inputs in models_of(table.features):
         told = _part(report, 0.4 * len(fits), f"{rung} model")
-        fits[rung] = _fit(inputs, split=split, table=table, settings=settings, report=told)
-    models = {rung: RungModel(fit.fitted.model, fit.facts) for rung, fit in fits.items()}
+        fits[rung] = fit_rung(
+            inputs, split=split, table=table, settings=settings, away=away, report=told
+        )
+        phases.end(f"fit_{rung}", rows=fits[rung].fitted.rows)
+    models = {rung: fit.model for rung, fit in fits.items()}
     evaluation = evaluate(
-        history, table, models, lambda done, what: report(0.8 + 0.15 * done, what)
+        history,
+        table,
+        models,
+        lambda done, what: report(0.8 + 0.15 * done, what),
+        away=away,
     )
+    phases.end("evaluate", rows=len(evaluation.sample.fraud))
     report(0.96, "publishing")
     facts = ArtifactFacts(
         name="checkout",
         provenance=history.provenance,
         features=table.features.name,
         feature_schema=table.features.schema,
-        masked=["entities"],
+        masked=_masked(evaluation.regions),
         data=split.facts(),
         rungs={
             rung: msgspec.structs.replace(
@@ -102,15 +131,23 @@ def train(
             )
             for rung, fit in fits.items()
         },
+        regions=evaluation.regions,
     )
     version = _publish(folder, facts, fits, evaluation, settings)
-    return load_artifact(folder, version), evaluation.rungs
+    artifact = load_artifact(folder, version)
+    phases.end("publish_model", rows=len(history))
+    return artifact, evaluation.rungs
+
+
+def _masked(regions: RegionFacts) -> list[str]:
+    """What of the counters the full model can do without, a region only if batch is no better."""
+    return ["entities", "regions"] if regions.worst >= regions.batch else ["entities"]
 
 
 def _publish(
     folder: Path,
     facts: ArtifactFacts,
-    fits: Mapping[str, _Fit],
+    fits: Mapping[str, Fit],
     evaluation: Evaluation,
     settings: TrainSettings,
 ) -> str:
@@ -145,10 +182,15 @@ def _part(report: Report, first: float, what: str) -> Callable[[float], None]:
     return lambda share: report(first + 0.4 * share, f"{what}: {share:.0%} of its trees")
 
 
-class _Split:
+class Split:
     """Which rows are for what, and what was known of them."""
 
     def __init__(self, history: History, settings: TrainSettings) -> None:
+        """Divide a history.
+
+        Raises:
+            HistoryError: too few days, or no known fraud to learn from.
+        """
         first, last = int(history.day[0]), int(history.day[-1])
         test_from = last + 1 - TEST_DAYS
         until = test_from - settings.gap_days
@@ -174,14 +216,9 @@ class _Split:
     def facts(self) -> dict[str, str | int | float]:
         """Fingerprint and period of the data."""
         history = self._history
-        digest = hashlib.sha256()
-        later = history.later
-        columns = (history.received_ms, history.amount_ref, history.labelled_ms)
-        for column in (*columns, later.attempt, later.known_ms, later.what):
-            digest.update(np.ascontiguousarray(column).tobytes())
         names = ("fit_from_day", "calibrate_from_day", "gap_from_day", "test_from_day")
         return {
-            "fingerprint": digest.hexdigest()[:16],
+            "fingerprint": fingerprint(history),
             "attempts": len(history),
             "fraud_rate": float(history.fraud.mean()),
             **dict(zip(names, self._days, strict=True)),
@@ -189,29 +226,51 @@ class _Split:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fit:
+class Fit:
+    """A model of a rung, calibrated, and what is published beside it."""
+
     fitted: Fitted
     facts: RungFacts
     chosen: Chosen
     golden: Golden
     importance: dict[str, float]
 
+    @property
+    def model(self) -> RungModel:
+        """As a scorer has it."""
+        return RungModel(self.fitted.model, self.facts)
 
-def _fit(
+
+def fit_rung(
     inputs: Inputs,
     *,
-    split: _Split,
+    split: Split,
     table: Table,
     settings: TrainSettings,
+    away: RegionsAway | None = None,
     report: Callable[[float], None],
-) -> _Fit:
+    without: Collection[str] = (),
+) -> Fit:
+    """Fit and calibrate a model as a rung has it.
+
+    Args:
+        inputs: of the model.
+        split: what to fit and calibrate on.
+        table: all inputs.
+        settings: how.
+        away: what rows are with a region's counters away; None for a model that learns none.
+        report: told the share done.
+        without: inputs it is to ignore.
+    """
     fitted = fit_model(
         inputs,
         table,
         split.fit,
         fraud=split.fraud[split.fit],
         settings=settings,
+        away=away,
         report=report,
+        without=without,
     )
     columns = columns_of(table, split.calibrate, inputs)
     fraud = split.fraud[split.calibrate]
@@ -225,7 +284,7 @@ def _fit(
         metrics={},
         unused=fitted.unused,
     )
-    return _Fit(
+    return Fit(
         fitted,
         facts,
         chosen,

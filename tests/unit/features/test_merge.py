@@ -92,6 +92,25 @@ def test_without_one_region_the_others_count_and_the_share_says_so():
     assert set(found.positions) == {"us-east-1/0"}
 
 
+def test_of_three_regions_two_may_be_away_but_that_is_most_of_them():
+    here = {name(Entity.CARD): value(Entity.CARD, attempts=2)}
+    replies = [Reply("us-east-1", here, (own(),)), *(Reply(at, {}, (AWAY,)) for at in ("eu", "ap"))]
+    one_away = merged(replies[0], Reply("eu", {}, (own(),)), replies[2])
+    assert one_away.missing == {"regions"}
+    assert one_away.regions_present == 2 / 3
+    assert merged(*replies).missing == {"regions", "most_regions"}
+
+
+def test_an_entity_that_most_regions_lack_is_not_hidden_by_those_that_all_have():
+    gone = shard_of(name(Entity.DEVICE), 3)
+    lacking = tuple(AWAY if shard == gone else own() for shard in range(3))
+    found = merged(
+        Reply("us-east-1", {}, (own(),) * 3), Reply("eu", {}, lacking), Reply("ap", {}, lacking)
+    )
+    assert found.regions_present > 0.5
+    assert found.missing == {"regions", "most_regions"}
+
+
 def test_what_lives_on_a_shard_that_is_away_is_unavailable_and_the_rest_is_not():
     shards = {entity: shard_of(name(entity), 3) for entity in IDS}
     gone = shards[Entity.DEVICE]

@@ -49,6 +49,20 @@ def test_each_action_costs_what_the_tier_says():
     )
 
 
+def test_each_action_lets_fraud_through_and_stops_good_payments_as_the_tier_says():
+    costs, made = POLICY.tier("standard").costs, table()
+    passed, given_up = costs.challenge_fraud_pass * AMOUNT, costs.abandonment * AMOUNT
+    assert made.through[0].tolist() == pytest.approx([AMOUNT, passed, 0])
+    assert made.through[1].tolist() == [0, 0, 0]
+    assert made.stopped[0].tolist() == [0, 0, 0]
+    assert made.stopped[1].tolist() == pytest.approx([0, given_up, AMOUNT])
+    assert made.amount.tolist() == [AMOUNT] * 4
+
+
+def test_fraud_is_let_through_whoever_bears_it():
+    assert table(shifted=[True] * 4).through.tolist() == table().through.tolist()
+
+
 def test_a_liability_shift_leaves_the_residual():
     shifted = table(shifted=[True, None, None, None]).cost[0, APPROVE]
     residual = POLICY.tier("standard").costs.liability_residual

@@ -33,6 +33,24 @@ def test_recall_at_a_precision_leaves_out_what_costs_too_many_false_alarms():
     assert metrics(range(11, 0, -1), fraud)["recall_at_precision_20"] == 0.5
 
 
+def test_precision_at_a_recall_is_the_best_that_finds_as_much():
+    fraud = [True, False, True, True, False, True]
+    assert metrics(range(6, 0, -1), fraud)["precision_at_recall_75"] == pytest.approx(3 / 4)
+
+
+def test_the_threshold_is_the_lowest_that_keeps_the_precision():
+    fraud = np.array([True] + [False] * 4 + [True] + [False] * 30)
+    ranking = np.arange(36.0, 0, -1)
+    curve = RankCurve(ranking, fraud, np.zeros(36, dtype=np.int64))
+    assert curve.alert_from() == 36.0 - 9  # ten attempts, two frauds among them
+
+
+def test_without_a_threshold_that_keeps_the_precision_there_is_none():
+    fraud = np.array([False] * 30 + [True])
+    curve = RankCurve(np.arange(31.0, 0, -1), fraud, np.zeros(31, dtype=np.int64))
+    assert np.isinf(curve.alert_from())
+
+
 def test_a_card_counts_once_a_day_and_by_its_worst_attempt():
     found = metrics([0.9, 0.1, 0.8], [True, True, False], card=[5, 5, 6])
     assert found["card_precision_at_100"] == pytest.approx(1 / 100)
@@ -66,6 +84,6 @@ def test_a_day_that_counts_twice_is_as_if_its_attempts_were_there_twice():
 def test_ranking_metrics_are_those_of_a_second_source():
     rng = np.random.default_rng(2)
     ranking, fraud = np.round(rng.random(500), 2), rng.random(500) < 0.1
-    average, area, _ = RankCurve(ranking, fraud, np.zeros(500, dtype=np.int64)).metrics()
+    average, area, *_ = RankCurve(ranking, fraud, np.zeros(500, dtype=np.int64)).metrics()
     assert average == pytest.approx(average_precision_score(fraud, ranking))
     assert area == pytest.approx(roc_auc_score(fraud, ranking))

@@ -6,7 +6,7 @@ import pytest
 
 from app.features.spec import DAY_MS
 from app.models.training.history import NEVER_MS, History, HistoryError
-from app.models.training.train import TrainSettings, _Split
+from app.models.training.train import Split, TrainSettings
 
 START_DAY = 20_000
 
@@ -33,14 +33,14 @@ def days_of(made, rows):
 
 def test_fit_calibration_gap_and_test_follow_each_other():
     made = history(60)
-    split = _Split(made, TrainSettings())
+    split = Split(made, TrainSettings())
     assert days_of(made, split.fit) == set(range(10, 39))
     assert days_of(made, split.calibrate) == set(range(39, 46))
 
 
 def test_fraud_that_nobody_had_reported_is_trained_on_as_genuine():
     made = history(60, labelled_after_days=10)
-    split = _Split(made, TrainSettings())
+    split = Split(made, TrainSettings())
     late = made.day - START_DAY >= 43
     assert made.fraud[late].any()
     assert not split.fraud[late].any()
@@ -50,16 +50,16 @@ def test_fraud_that_nobody_had_reported_is_trained_on_as_genuine():
 
 def test_too_few_days_are_one_sentence():
     with pytest.raises(HistoryError, match=r"spans 30 days; training needs at least 31 and 7 more"):
-        _Split(history(30), TrainSettings())
+        Split(history(30), TrainSettings())
 
 
 def test_data_without_known_fraud_is_one_sentence():
     with pytest.raises(HistoryError, match="no known fraud"):
-        _Split(history(60, labelled_after_days=100), TrainSettings())
+        Split(history(60, labelled_after_days=100), TrainSettings())
 
 
 def test_the_fingerprint_changes_with_the_data():
-    one = _Split(history(60), TrainSettings()).facts()
-    same = _Split(history(60), TrainSettings()).facts()
-    other = _Split(history(60, labelled_after_days=4), TrainSettings()).facts()
+    one = Split(history(60), TrainSettings()).facts()
+    same = Split(history(60), TrainSettings()).facts()
+    other = Split(history(60, labelled_after_days=4), TrainSettings()).facts()
     assert one["fingerprint"] == same["fingerprint"] != other["fingerprint"]
