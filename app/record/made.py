@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from app.api.wire import Decision, Model, ThresholdsShown
 from app.candidate import Candidate
@@ -122,7 +122,7 @@ class Made:
             request=self.canonical,
             amount_ref=candidate.amount_ref or 0,
             rates=None if candidate.amount_ref is None else self.versions.rates,
-            entities=ids,
+            entities=cast("Mapping[str, str]", ids),  # an entity is its name
             bits={e: distinct_bit(ids[e]) for e in features.told_apart if e in ids},
             merchant=_merchant(candidate),
             large=row is not None and row.large,
@@ -137,7 +137,7 @@ class Made:
             else (answer.thresholds.step_up, answer.thresholds.decline),
             model=answer.model,
             versions=versions,
-            velocity=candidate.velocity,
+            velocity=cast("Mapping[str, int]", candidate.velocity),
             retry=candidate.retry,
             raw_score=None if scored is None else scored.raw,
             numbers=b"" if row is None else row.numbers.tobytes(),
