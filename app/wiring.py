@@ -133,7 +133,12 @@ class Scorer:
         """What is followed on disk."""
         published, home = self._settings.published, self._settings.home
         self._model: Published[Artifact] = Published(
-            published / "model", partial(load_artifact, features=self._settings.feature_set)
+            published / "model",
+            partial(
+                load_artifact,
+                features=self._settings.feature_set,
+                accelerate=self._settings.accelerator != "none",
+            ),
         )
         self._snapshot: Published[Snapshot] = Published(
             published / "snapshot", partial(load_snapshot, features=self._settings.feature_set)

@@ -113,6 +113,8 @@ class Made:
         versions = self.versions.recorded
         if row is not None:
             versions = {**versions, "snapshot": row.snapshot_version}
+        if scored is not None:
+            versions = {**versions, "evaluator": scored.evaluator}
         return DecisionRecord(
             tenant=candidate.tenant,
             decision_id=answer.decision_id,
