@@ -28,7 +28,7 @@ from app.simulator.generate import simulate
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "docs" / "results" / "prices.json"
-RUNGS = ["full", "batch", "rules", "tier_default"]
+RUNGS = ["full", "full, one region of three away", "batch", "rules", "tier_default"]
 QUICK = TrainSettings(iterations=15, learning_rate=0.2)
 
 

@@ -171,7 +171,7 @@ def priced_last_week(
             "fingerprint": days["fingerprint"],
         },
         approve_all=said["full"]["approve_all"],
-        rungs={name: _price(of) for name, of in said.items() if name not in ablated},
+        rungs={name: _price(said[name]) for name in _priced_rungs(said) if name not in ablated},
         ablated={name: _price(said[name]) for name in ablated},
     )
 
@@ -207,9 +207,18 @@ def priced_by_folds(
             "protocol": said["protocol"],
         },
         approve_all=said["rungs"]["full"]["approve_all"],
-        rungs={name: _price(of) for name, of in said["rungs"].items()},
+        rungs={name: _price(said["rungs"][name]) for name in _priced_rungs(said["rungs"])},
         ablated={},
     )
+
+
+def _priced_rungs(said: Mapping[str, Any]) -> list[str]:
+    """The rungs, and the full one with a region away; not what is measured to compare them with."""
+    return [
+        name
+        for name in said
+        if not name.endswith(", the worst") and not name.startswith("full without")
+    ]
 
 
 def _price(said: Mapping[str, Any]) -> RungPrice:
