@@ -188,8 +188,8 @@ class _Connection(asyncio.Protocol):
             reply.set_result(value)
 
     def _expire(self, replies: list[_Reply]) -> None:
-        """Time is up for what was sent together: replies are in order, so the last one tells."""
-        if replies[-1].done():
+        """Time is up for what was sent together."""
+        if all(reply.done() for reply in replies):
             return
         late = DependencyTimeout(
             f"no reply within {self._timeout_s * 1_000:.0f} ms", dependency=self._region

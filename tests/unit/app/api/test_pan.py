@@ -91,7 +91,9 @@ def test_the_last_four_digits_are_digits_when_a_blank_is_among_them():
     assert redact("41111111111111 11") == "[card …1111]"
 
 
-@pytest.mark.parametrize("text", ["4111111111111111", "4111 1111 1111 1111", "x 4111-1111-1111-1111"])
+@pytest.mark.parametrize(
+    "text", ["4111111111111111", "4111 1111 1111 1111", "x 4111-1111-1111-1111"]
+)
 def test_the_quick_search_finds_whatever_holds_a_card_number(text):
     assert looks_like_pan(text)
     assert has_many_digits(msgspec.json.encode({"a": [text]}))
