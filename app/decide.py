@@ -35,8 +35,9 @@ from app.verdict import act
 from fallback.brake import BrakeKind, VelocityBrake
 from fallback.deadline import Deadline
 from fallback.ladder import Descent, Ladder
+from fallback.pressure import Pressure
 from fallback.rules import RuleSet
-from fallback.rung import Action
+from fallback.rung import Action, Reason
 
 __all__ = ["Decider", "InForce"]
 
@@ -71,6 +72,7 @@ class Decider:
         *,
         region: str,
         ladder: Ladder[Candidate],
+        pressure: Pressure,
         in_force: InForce,
         brake: VelocityBrake,
         claims: Claims,
@@ -81,6 +83,7 @@ class Decider:
     ) -> None:
         self._region = region
         self._ladder = ladder
+        self._pressure = pressure
         self._in_force = in_force
         self._brake = brake
         self._claims = claims
@@ -119,7 +122,9 @@ class Decider:
         candidate = self.candidate(attempt, caller.tenant, retry)
         identity = body_hash(canonical)
         claiming = self._claims.claim(caller.tenant, attempt.attempt_id, identity)
-        descent = await self._ladder.assess(candidate, deadline)
+        descent = await self._ladder.assess(
+            candidate, deadline, highest=self._pressure.highest(), because=Reason.PRESSURE
+        )
         if (before := await self._decided_before(claiming, deadline)) is not None:
             return before
         try:
@@ -133,6 +138,7 @@ class Decider:
         made = Made(
             candidate=candidate,
             canonical=canonical,
+            identity=identity,
             descent=descent,
             action=action,
             thresholds=thresholds,

@@ -45,6 +45,7 @@ NUMBERS: dict[str, str] = {
     "joiner_attempts": "Attempts that outcomes and labels can be joined with.",
     "joiner_waiting": "Outcomes and labels that wait for their decision.",
     "joiner_lag_ms": "How far behind the journals the joiner is.",
+    "pressure_depth": "Rungs that requests start below the top, on average, for want of time.",
     "shipper_left_segments": "Closed journal segments that somebody has to look at.",
 }
 
@@ -132,7 +133,7 @@ class Aggregator(asyncio.DatagramProtocol, Collector):
             "versions": versions,
             "refused": refused,
             "journal": all(gauges.journal for gauges in scorers),
-            "numbers": {k: v for push in live for k, v in push.gauges.numbers.items()},
+            "numbers": _largest(push.gauges.numbers for push in live),
             "errors": {k: v for push in live for k, v in push.gauges.errors.items()},
         }
 
@@ -259,6 +260,15 @@ def _gauges(readiness: dict[str, object]) -> Iterable[Metric]:
         if name in NUMBERS
     ]
     return available, age, closed, *others
+
+
+def _largest(numbers: Iterable[dict[str, float]]) -> dict[str, float]:
+    """The largest value that any process has of each gauge."""
+    largest: dict[str, float] = {}
+    for told in numbers:
+        for name, value in told.items():
+            largest[name] = max(value, largest.get(name, value))
+    return largest
 
 
 def _worst(breakers: Iterable[dict[str, str]]) -> dict[str, str]:

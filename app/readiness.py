@@ -19,12 +19,13 @@ from app.telemetry import Gauges, RungState
 from fallback.breaker import Breaker
 from fallback.breaker_states import StateName
 from fallback.errors import RungError
+from fallback.pressure import Pressure
 from fallback.rung import Reason, RungName
 
 __all__ = ["Holdings", "Probes"]
 
 PROBE_S = 0.5
-_BATCH_MODEL = "model:batch"
+_FULL_MODEL, _BATCH_MODEL = "model:full", "model:batch"
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ class Holdings:
         probes: of the sources.
         breakers: of sources and models.
         recorder: of decisions.
+        pressure: sends requests down while there are too many.
         counters_age_max_ms: from which counters are stale.
         snapshot_age_max_ms: from which the snapshot is stale.
         wall: seconds since the epoch.
@@ -106,6 +108,7 @@ class Holdings:
     probes: Probes
     breakers: Sequence[Breaker]
     recorder: Recorder
+    pressure: Pressure
     counters_age_max_ms: int
     snapshot_age_max_ms: float
     wall: Callable[[], float] = field(default=time.time)
@@ -131,6 +134,7 @@ class Holdings:
             },
             refused=refused,
             journal=self.recorder.healthy,
+            numbers={"pressure_depth": self.pressure.depth},
         )
 
     def refresh(self) -> None:
@@ -156,19 +160,29 @@ class Holdings:
         return None
 
     def _counters(self) -> Reason | None:
-        others = [breaker.name for breaker in self.breakers if breaker.name != _BATCH_MODEL]
-        if self._open(*others):
+        """Why the full rung lacks counters; a region may be away where the model knows that."""
+        if self._open(_FULL_MODEL):
             return Reason.BREAKER_OPEN
-        for why in self.probes.why.values():
-            if why is not None:
-                return why
-        if any(age > self.counters_age_max_ms for age in self.probes.ages_ms().values()):
-            return Reason.FEATURES_STALE
+        whys = [self._source(region) for region in self.probes.why]
+        away = [why for why in whys if why is not None]
+        artifact = self.artifact()
+        spared = artifact is not None and "regions" in artifact.facts.masked
+        if away and not (spared and 2 * len(away) <= len(whys)):
+            return away[0]
         return None
 
-    def _open(self, *names: str) -> Reason | None:
+    def _source(self, region: str) -> Reason | None:
+        """Why a region's counters cannot be read, or not wholly."""
+        why = self._open(f"source:{region}") or self.probes.why[region]
+        if why is None and self.probes.ages_ms().get(region, 0) > self.counters_age_max_ms:
+            return Reason.FEATURES_STALE
+        return why
+
+    def _open(self, name: str) -> Reason | None:
+        """Whether a breaker of this name, or of one of its shards, refuses calls."""
         for breaker in self.breakers:
-            if breaker.name in names and breaker.state in {StateName.OPEN, StateName.ISOLATED}:
+            own = breaker.name.partition("/")[0] == name
+            if own and breaker.state in {StateName.OPEN, StateName.ISOLATED}:
                 return Reason.BREAKER_OPEN
         return None
 

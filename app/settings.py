@@ -18,6 +18,7 @@ from msgspec import Meta
 from app.errors import OperatorError
 from app.features.sets import feature_set
 from app.features.spec import FeatureSet
+from app.models.accelerator import available as accelerator_available
 
 __all__ = [
     "ConfigurationError",
@@ -105,6 +106,8 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         journal_bytes_max: the journals' share of the disk, for the whole region; beyond it shipped
             segments go, oldest first, and without any that may go records are refused.
         poll_s: how often published files are looked at.
+        accelerator: what evaluates models in CatBoost's place while it gives the same bits; needs
+            the extra `accelerator`.
         replay: event time stands for now, as played by `stepdown play`; in development only.
     """
 
@@ -139,6 +142,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     journal_segment_bytes: Annotated[int, Meta(ge=4_096)] = 16 * 2**20
     journal_bytes_max: Annotated[int, Meta(ge=2**20)] = 4 * 2**30
     poll_s: Annotated[float, Meta(gt=0, le=60)] = 0.5
+    accelerator: Literal["none", "lignum"] = "none"
     replay: bool = False
 
     @property
@@ -241,6 +245,10 @@ def load(environ: Mapping[str, str] | None = None) -> ScorerSettings:
     settings.anchors_address()
     if settings.deadline_target_ms > settings.deadline_hard_ms:
         raise ConfigurationError("deadline_target_ms must not exceed deadline_hard_ms.")
+    if settings.accelerator != "none" and not accelerator_available():
+        raise ConfigurationError(
+            f"accelerator: {settings.accelerator} is not installed; install stepdown[accelerator]."
+        )
     if settings.replay and settings.profile != "development":
         raise ConfigurationError(
             f"replay lets callers say what time it is; {settings.profile} cannot be played."

@@ -22,7 +22,7 @@ from app.decide import Decider, InForce
 from app.event_time import EventTime, ReplayTime, WallTime
 from app.features.directory import Directory, load_directory
 from app.features.online import OnlineStore, Source
-from app.features.shard import ShardClient, client
+from app.features.shard import ShardClient
 from app.features.snapshot import Snapshot, load_snapshot
 from app.features.vector import BatchFeatures, FullFeatures, Row
 from app.models.artifact import Artifact, load_artifact
@@ -50,6 +50,7 @@ from fallback.brake import VelocityBrake
 from fallback.breaker import Breaker, BreakerPolicy
 from fallback.clock import SystemClock
 from fallback.ladder import Ladder, Step
+from fallback.pressure import Pressure, PressureSettings
 from fallback.rules import RuleSet
 from fallback.rung import RungName
 from fallback.rungs.rules import RulesRung
@@ -65,6 +66,8 @@ log = logging.getLogger(__name__)
 
 HOUR_MS = 3_600_000
 PUSH_S = 1.0
+# Part of the deadline that a queue may take before requests start from lower rungs.
+PRESSURE_SHARE = 0.125
 
 
 class Scorer:
@@ -87,10 +90,12 @@ class Scorer:
             for rung in (RungName.FULL, RungName.BATCH)
         }
         self._signer = ensure_signing_key(settings.home / "secrets" / "journal-key")
+        target_ms = settings.deadline_target_ms * PRESSURE_SHARE
+        self._pressure = Pressure(PressureSettings(target_ms=target_ms))
         self._recorder = Recorder(self._open_journal, region=self._region, clock=self._clock)
         self.holdings = self._make_holdings()
         self.decider = self._make_decider()
-        self._lag = LoopLag(self._clock)
+        self._lag = LoopLag(self._clock, told=self._pressure.tick)
         self.holdings.refresh()
 
     def app(self) -> Front:
@@ -128,7 +133,12 @@ class Scorer:
         """What is followed on disk."""
         published, home = self._settings.published, self._settings.home
         self._model: Published[Artifact] = Published(
-            published / "model", partial(load_artifact, features=self._settings.feature_set)
+            published / "model",
+            partial(
+                load_artifact,
+                features=self._settings.feature_set,
+                accelerate=self._settings.accelerator != "none",
+            ),
         )
         self._snapshot: Published[Snapshot] = Published(
             published / "snapshot", partial(load_snapshot, features=self._settings.feature_set)
@@ -161,7 +171,9 @@ class Scorer:
                 address.region,
                 [
                     ShardClient(
-                        client(shard, password=password, timeout_ms=settings.source_timeout_ms),
+                        shard,
+                        password=password,
+                        timeout_ms=settings.source_timeout_ms,
                         region=address.region,
                     )
                     for shard in address.shards
@@ -204,6 +216,7 @@ class Scorer:
                 *(scorer.breaker for scorer in self._scorers.values()),
             ],
             recorder=self._recorder,
+            pressure=self._pressure,
             counters_age_max_ms=self._settings.counters_age_max_ms,
             snapshot_age_max_ms=self._snapshot_age_max_ms(),
         )
@@ -212,6 +225,7 @@ class Scorer:
         return Decider(
             region=self._settings.region,
             ladder=self._make_ladder(),
+            pressure=self._pressure,
             in_force=InForce(
                 policy=self._policy_in_force,
                 rates=self._rates_in_force,
@@ -366,7 +380,11 @@ class Scorer:
         policy, rates, rules = self._policy.value, self._rates.value, self._rules.value
         assert policy is not None
         assert rates is not None
-        recorded = {"policy": policy.identity, "rates": rates.identity}
+        recorded = {
+            "policy": policy.identity,
+            "rates": rates.identity,
+            "features": str(self._settings.feature_set.schema),
+        }
         if rules is not None:
             recorded["rules"] = rules.identity
         if self._directory.version is not None:

@@ -26,6 +26,9 @@ class BrakeKind(enum.StrEnum):
     DEVICE = "device"
     IP = "ip"
 
+    # An enumeration's own hash is a call into Python, at every look-up.
+    __hash__ = str.__hash__
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrakeSettings:

@@ -46,8 +46,18 @@ class LoopLag:
     Measured by a timer that asks to be called every `every_s` and sees how late it is.
     """
 
-    def __init__(self, clock: Clock, *, every_s: float = 0.02) -> None:
+    def __init__(
+        self, clock: Clock, *, told: Callable[[float], None], every_s: float = 0.02
+    ) -> None:
+        """Make the estimate.
+
+        Args:
+            clock: monotonic.
+            told: is told of each measurement, milliseconds.
+            every_s: between two measurements.
+        """
         self._clock = clock
+        self._told = told
         self._every_s = every_s
         self.ms = 0.0
 
@@ -57,6 +67,7 @@ class LoopLag:
             started_s = self._clock.monotonic()
             await asyncio.sleep(self._every_s)
             self.ms = max(0.0, (self._clock.monotonic() - started_s - self._every_s) * 1_000)
+            self._told(self.ms)
 
 
 class Front:

@@ -103,7 +103,7 @@ def explain(settings: ScorerSettings, entity: Entity, id: str, *, tenant: str) -
         raise OperatorError("; ".join(f"{one.held.region}: {one.held.problem}" for one in read))
     merge = Merge(MergePlan(features), [Ask(tenant, {entity: id}, NAN)])
     for one in read:
-        merge.add(one.reply, now_ms)
+        merge.add(one.reply)
     merged = merge.results(now_ms)[0]
     if isinstance(merged, BaseException):  # a value that cannot be read, and no other
         raise OperatorError(f"{name}: {merged}.")

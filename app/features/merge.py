@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -101,6 +102,15 @@ class Reply:
     shards: tuple[Applied | RungError, ...]
 
 
+class _Found(NamedTuple):
+    """A value that a source has of an attempt's entity."""
+
+    source: int
+    region: str
+    row: int
+    raw: bytes
+
+
 class MergePlan:
     """Where everything of a feature set stands in the arrays of a batch."""
 
@@ -152,6 +162,7 @@ class Merge:
         self._mapped = np.zeros((rows, entities), dtype=bool)
         self._live = np.zeros((rows, entities), dtype=bool)
         self._answered = np.zeros((rows, entities), dtype=np.int64)
+        self._found: list[list[_Found]] = [[] for _ in plan.entities]
         self._sources = 0
         self._missing: RungError | None = None
         self._positions: dict[str, Positions] = {}
@@ -163,10 +174,9 @@ class Merge:
         """Every key of the batch, once."""
         return list(dict.fromkeys(name for keys in self._keys for _, name in keys))
 
-    def add(self, reply: Reply, now_ms: int | Int64s) -> None:
-        """Merge one source's values in, as of `now_ms`: of all attempts, or of each."""
-        as_of_ms = np.broadcast_to(np.asarray(now_ms), len(self._amount))
-        self._sources += 1
+    def add(self, reply: Reply) -> None:
+        """Take one source's answer in."""
+        at_source, self._sources = self._sources, self._sources + 1
         shards = len(reply.shards)
         usable = [self._noted(reply.region, at, own) for at, own in enumerate(reply.shards)]
         for at, keys in enumerate(self._keys):
@@ -174,11 +184,11 @@ class Merge:
             if not all(usable):
                 asked = [(row, name) for row, name in keys if usable[shard_of(name, shards)]]
             self._answered[[row for row, _ in asked], at] += 1
-            found = [
-                (row, raw) for row, name in asked if (raw := reply.values.get(name)) is not None
+            self._found[at] += [
+                _Found(at_source, reply.region, row, raw)
+                for row, name in asked
+                if (raw := reply.values.get(name)) is not None
             ]
-            if found:
-                self._add_entity(at, found, reply.region, as_of_ms)
 
     def _noted(self, region: str, shard: int, own: Applied | RungError) -> bool:
         if isinstance(own, RungError):
@@ -189,28 +199,34 @@ class Merge:
         self._oldest_ms = oldest
         return True
 
-    def _add_entity(
-        self, at: int, found: Sequence[tuple[int, bytes]], region: str, as_of_ms: Int64s
-    ) -> None:
+    def _merge_entity(self, at: int, found: Sequence[_Found], as_of_ms: Int64s) -> None:
+        """Read the values of one entity, of all sources at once, and merge them by row."""
         columns = self._plan.columns[at]
         try:
-            records = columns.decode([raw for _, raw in found])
+            records = columns.decode([one.raw for one in found])
         except Unreadable as error:
             if len(found) > 1:
                 for one in found:  # find the one that spoils the batch
-                    self._add_entity(at, [one], region, as_of_ms)
+                    self._merge_entity(at, [one], as_of_ms)
                 return
+            region, row = found[0].region, found[0].row
             self._missing = self._missing or DependencyCorrupt(str(error), dependency=region)
-            self._answered[found[0][0], at] -= 1
+            self._answered[row, at] -= 1
             return
-        rows = np.array([row for row, _ in found])
+        rows = np.array([one.row for one in found])
         windows = columns.windows(records, as_of_ms[rows])
         # A value that is past its horizon adds nothing, but "never seen" is said of it.
-        self._live[rows, at] |= windows.base_ms >= as_of_ms[rows] - columns.horizon_ms
-        self._values[rows[:, None], columns.additive] += windows.totals
-        self._bitmaps[rows[:, None], columns.distinct] |= windows.bitmaps
-        last = (rows[:, None], columns.last)
-        self._values[last] = np.maximum(self._values[last], windows.last_ms)
+        alive = windows.base_ms >= as_of_ms[rows] - columns.horizon_ms
+        sources = [one.source for one in found]
+        for source in dict.fromkeys(sources):  # within one no row comes twice
+            start = sources.index(source)
+            part = slice(start, start + sources.count(source))
+            of = rows[part]
+            self._live[of, at] |= alive[part]
+            self._values[of[:, None], columns.additive] += windows.totals[part]
+            self._bitmaps[of[:, None], columns.distinct] |= windows.bitmaps[part]
+            last = (of[:, None], columns.last)
+            self._values[last] = np.maximum(self._values[last], windows.last_ms[part])
 
     def results(
         self, as_of_ms: int | Int64s, *, read_ms: int | None = None
@@ -218,16 +234,19 @@ class Merge:
         """What each attempt gets.
 
         Args:
-            as_of_ms: as of when the values were merged, of all attempts or of each.
+            as_of_ms: as of when, of all attempts or of each.
             read_ms: when they were read, where that is another time: their age is measured by it.
         """
         plan = self._plan
+        now = np.broadcast_to(np.asarray(as_of_ms), len(self._values))
+        for at, found in enumerate(self._found):
+            if found:
+                self._merge_entity(at, found, now)
         known = self._answered > 0
         # A withdrawal may be applied before what it withdraws, which is nothing less than nothing.
         values = np.maximum(self._values, 0.0)
         values[:, plan.distinct] = np.bitwise_count(self._bitmaps[:, plan.distinct])
         values[~(self._mapped & known)[:, plan.entity_of_counter]] = np.nan
-        now = np.broadcast_to(np.asarray(as_of_ms), len(values))
         inputs = plan.formulas.inputs(values, amount=self._amount, now_ms=now)
         states = _STATES[self._mapped * (1 + known + (known & self._live))].tolist()
         present = self._answered.sum(axis=1) / np.maximum(

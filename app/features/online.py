@@ -184,7 +184,7 @@ class OnlineStore:
         read_ms = self._now_ms()
         as_of_ms = np.array([read_ms if ask.as_of_ms is None else ask.as_of_ms for ask in asks])
         for reply in replies:
-            batch.add(self._fresh(reply, read_ms), as_of_ms)
+            batch.add(self._fresh(reply, read_ms))
         return batch.results(as_of_ms, read_ms=read_ms)
 
     def _fresh(self, reply: Reply, read_ms: int) -> Reply:

@@ -13,7 +13,7 @@ import redis
 
 from app.features.applier import Applier
 from app.features.online import Source
-from app.features.shard import ShardClient, client
+from app.features.shard import ShardClient
 from app.features.spec import FeatureSet
 from app.record.frames import Kind, Record
 from app.record.journal import Journal, open_journal
@@ -105,7 +105,7 @@ class RehearsalRegion:
         # Nothing here is late: a rehearsal measures no time, and must not step down for it.
         policy = BreakerPolicy(slow_call_ms=TIMEOUT_MS, probe_s_max=TIMEOUT_MS / 1_000)
         clients = [
-            ShardClient(client(server, password=None, timeout_ms=TIMEOUT_MS), region=self.name)
+            ShardClient(server, password=None, timeout_ms=TIMEOUT_MS, region=self.name)
             for server in self._servers
         ]
         breakers = [

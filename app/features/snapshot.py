@@ -34,6 +34,9 @@ __all__ = [
 
 KIND = "snapshot"
 PROGRESS_ROWS = 100_000
+_NOT_MAPPED, _NEVER_SEEN, _PRESENT = (
+    state.value for state in (InputState.NOT_MAPPED, InputState.NEVER_SEEN, InputState.PRESENT)
+)
 
 Progress = Callable[[str, int], None]
 
@@ -84,30 +87,40 @@ class Snapshot:
     def read(
         self, tenant: str, ids: Mapping[Entity, str]
     ) -> tuple[npt.NDArray[np.float64], list[bytes]]:
-        """Values of one attempt.
+        """Values and states of one attempt; see `read_many`."""
+        values, states = self.read_many([(tenant, ids)])
+        return values[0], states[0]
+
+    def read_many(
+        self, asks: Sequence[tuple[str, Mapping[Entity, str]]]
+    ) -> tuple[npt.NDArray[np.float64], list[list[bytes]]]:
+        """Values of many attempts.
 
         Args:
-            tenant: whose entities.
-            ids: id by entity; an entity that is missing is not mapped.
+            asks: tenant, and id by entity; an entity that is missing is not mapped.
 
         Returns:
-            Values in the order of the columns asked for (NaN where not present), shape (sum of
-            the columns,), and the state of each entity of the columns, in their order.
+            Values in the order of the columns asked for (NaN where not present), shape (attempts,
+            sum of the columns), and the state of each entity of the columns, in their order.
         """
-        values = np.full(self._width, np.nan)
-        states = []
-        keys = [row_key(tenant, entity, ids[entity]) for entity in self._spans if entity in ids]
-        rows = iter(self._mapped.get(keys))
+        values = np.full((len(asks), self._width), np.nan)
+        states: list[list[bytes]] = [[] for _ in asks]
         for entity, span in self._spans.items():
-            if entity not in ids:
-                states.append(InputState.NOT_MAPPED.value)
-                continue
-            row = next(rows)
-            if row is None:
-                states.append(InputState.NEVER_SEEN.value)
-                continue
-            values[span] = np.frombuffer(row, dtype="<f8")
-            states.append(InputState.PRESENT.value)
+            for of_row, (_, ids) in zip(states, asks, strict=True):
+                of_row.append(_NEVER_SEEN if entity in ids else _NOT_MAPPED)
+            rows = [row for row, (_, ids) in enumerate(asks) if entity in ids]
+            keys = [row_key(asks[row][0], entity, asks[row][1][entity]) for row in rows]
+            found = [
+                (row, raw)
+                for row, raw in zip(rows, self._mapped.get(keys), strict=True)
+                if raw is not None
+            ]
+            if found:
+                present = [row for row, _ in found]
+                known = np.frombuffer(b"".join([raw for _, raw in found]), dtype="<f8")
+                values[present, span] = known.reshape(len(present), -1)
+                for row in present:
+                    states[row][-1] = _PRESENT
         return values, states
 
 

@@ -64,6 +64,9 @@ class Entity(enum.StrEnum):
     EMAIL = "email"
     BIN = "bin"
 
+    # An enumeration's own hash is a call into Python, at every look-up.
+    __hash__ = str.__hash__
+
 
 class Aggregate(enum.StrEnum):
     """How events fold into a counter, and so how counters of several regions merge."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from msgspec import UNSET, UnsetType
 
 from app.candidate import Candidate
+from app.coalesce import Coalescer
 from app.features.formulas import Formulas
 from app.features.online import OnlineStore, Streaming
 from app.features.reference import LARGE_RATIO, RATIO_INPUT, RATIO_INPUT_EOD
@@ -30,6 +32,7 @@ __all__ = [
 
 # Category of a value that the caller did not send.
 ABSENT = b"absent"
+BATCH_MAX = 128
 NAN = float("nan")
 
 
@@ -52,8 +55,20 @@ class Row:
     large: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A candidate with its own request inputs."""
+
+    candidate: Candidate
+    numbers: tuple[float, ...]
+    categories: tuple[bytes, ...]
+
+
 class BatchFeatures:
-    """Request and snapshot: the inputs of the batch rung."""
+    """Request and snapshot: the inputs of the batch rung.
+
+    Rows of the same loop turn are made together: a formula costs per call and not per row.
+    """
 
     def __init__(
         self,
@@ -73,10 +88,10 @@ class BatchFeatures:
         """
         self._snapshot = snapshot
         self._formulas = Formulas(features.batch_features, features.snapshot_counters)
-        self._requests = len(features.request_numbers)
         self._ratio_at = features.numbers.index(RATIO_INPUT_EOD)
         self._now_ms = now_ms
         self._age_max_ms = age_max_ms
+        self._rows: Coalescer[_Asked, Row] = Coalescer(self._made, batch_max=BATCH_MAX)
 
     async def read(self, candidate: Candidate, deadline: Deadline) -> Row:  # noqa: ARG002
         """Gather the row; no I/O that can wait.
@@ -85,26 +100,48 @@ class BatchFeatures:
             SnapshotUnavailable: there is no snapshot.
             FeaturesStale: it is too old.
         """
-        return self.row(candidate)
+        return await self.submit(candidate)
+
+    def submit(self, candidate: Candidate) -> asyncio.Future[Row]:
+        """As `read`, with the others of this turn; await the future for the row.
+
+        Raises:
+            SnapshotUnavailable: there is no snapshot.
+            FeaturesStale: it is too old.
+        """
+        self._usable()
+        return self._rows.submit(_asked(candidate))
 
     def row(self, candidate: Candidate) -> Row:
         """As `read`, for callers that are not coroutines."""
+        return self._made([_asked(candidate)])[0]
+
+    def _usable(self) -> Snapshot:
         snapshot = self._snapshot()
         if snapshot is None:
             raise SnapshotUnavailable("there is no snapshot")
         if self._now_ms() - snapshot.as_of_ms > self._age_max_ms:
             raise FeaturesStale("the snapshot is older than its bound")
-        values, states = snapshot.read(candidate.tenant, candidate.ids)
-        requested = np.array(request_numbers(candidate), dtype=np.float32)
+        return snapshot
+
+    def _made(self, asked: list[_Asked]) -> list[Row]:
+        snapshot = self._usable()
+        candidates = [one.candidate for one in asked]
+        values, states = snapshot.read_many([(one.tenant, one.ids) for one in candidates])
         inputs = self._formulas.inputs(
-            values[None, :],
-            amount=np.array([amount_of(candidate)]),
-            now_ms=np.array([candidate.received_ms]),
+            values,
+            amount=np.array([amount_of(one) for one in candidates]),
+            now_ms=np.array([one.received_ms for one in candidates]),
         )
-        numbers = np.concatenate([requested, inputs[0]])
-        categories = [*request_categories(candidate), *states]
-        large = is_large(NAN, float(numbers[self._ratio_at]))
-        return Row(numbers, categories, snapshot.version, None, large)
+        requested = np.array([one.numbers for one in asked], dtype=np.float32)
+        numbers = np.concatenate([requested, inputs], axis=1)
+        large = numbers[:, self._ratio_at] > LARGE_RATIO
+        return [
+            Row(of_row, [*one.categories, *state], snapshot.version, None, above)
+            for of_row, one, state, above in zip(
+                numbers, asked, states, large.tolist(), strict=True
+            )
+        ]
 
 
 class FullFeatures:
@@ -142,7 +179,9 @@ class FullFeatures:
         Raises:
             RungError: the snapshot or the counters cannot be used.
         """
-        base = self._batch.row(candidate)  # first: it is free, and without it the read is in vain
+        # The snapshot comes first: it is free, and without it the read is in vain. The row is
+        # made while the counters are on their way.
+        making = self._batch.submit(candidate)
         streaming = await self._store.read(
             candidate.tenant,
             candidate.ids,
@@ -152,11 +191,21 @@ class FullFeatures:
         )
         if missing := streaming.missing.difference(self._masked()):
             raise SourceUnavailable(f"counters are missing for {', '.join(sorted(missing))}")
-        present = np.array([streaming.regions_present], dtype=np.float32)
-        numbers = np.concatenate([base.numbers, present, streaming.inputs])
-        categories = [*base.categories, *streaming.states]
+        base = await making
+        numbers = np.concatenate([base.numbers, (streaming.regions_present,), streaming.inputs])
         large = is_large(float(numbers[self._ratio_at]), float(numbers[self._ratio_eod_at]))
-        return Row(numbers, categories, base.snapshot_version, streaming, large)
+        return Row(
+            numbers.astype(np.float32, copy=False),
+            [*base.categories, *streaming.states],
+            base.snapshot_version,
+            streaming,
+            large,
+        )
+
+
+def _asked(candidate: Candidate) -> _Asked:
+    """What is asked for; whatever is wrong with one candidate stays out of the batch."""
+    return _Asked(candidate, request_numbers(candidate), request_categories(candidate))
 
 
 def is_large(ratio: float, ratio_eod: float) -> bool:

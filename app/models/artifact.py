@@ -10,11 +10,13 @@ byte without a word, so a version is used only when it also reproduces its golde
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import catboost
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,7 @@ from catboost import CatBoost, CatBoostError, FeaturesData
 
 from app.features.sets import FEATURE_SETS
 from app.features.spec import FeatureSet
+from app.models.accelerator import Accelerator
 from app.publish import PublicationError, verified
 
 __all__ = [
@@ -39,11 +42,15 @@ __all__ = [
     "raw_scores",
 ]
 
+CATBOOST = f"catboost {catboost.__version__}"
+
 KIND = "model"
 ARTIFACT = "artifact.json"
 GOLDEN = "golden.msgpack"
 # The same evaluator on the same architecture gives the same bits; others differ in the last ones.
 GOLDEN_TOLERANCE = 1e-9
+
+log = logging.getLogger(__name__)
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,16 +162,40 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class RungModel:
-    """One loaded model."""
+    """One loaded model.
+
+    Attributes:
+        model: CatBoost's.
+        facts: what the artifact says of it.
+        accelerator: that evaluates it in CatBoost's place while it can be trusted.
+    """
 
     model: CatBoost
     facts: RungFacts
+    accelerator: Accelerator | None = None
+
+    @property
+    def evaluator(self) -> str:
+        """What evaluates rows now, with its version."""
+        if self.accelerator is not None and self.accelerator.trusted:
+            return self.accelerator.name
+        return CATBOOST
 
     def raw(
         self, numbers: npt.NDArray[np.float32], categories: npt.NDArray[np.object_]
     ) -> npt.NDArray[np.float64]:
         """Raw scores (log odds) of rows; see `raw_scores`."""
         return raw_scores(self.model, numbers, categories)
+
+    def served(
+        self, numbers: npt.NDArray[np.float32], categories: Sequence[Sequence[bytes]]
+    ) -> npt.NDArray[np.float64]:
+        """As `raw`, the same bits, by whichever evaluator is in use."""
+        if self.accelerator is not None:
+            scores = self.accelerator.raw(numbers, categories)
+            if scores is not None:
+                return scores
+        return self.raw(numbers, objects(categories))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,13 +229,16 @@ def raw_scores(
     return scores
 
 
-def load_artifact(folder: Path, version: str, features: FeatureSet | None = None) -> Artifact:
+def load_artifact(
+    folder: Path, version: str, features: FeatureSet | None = None, *, accelerate: bool = False
+) -> Artifact:
     """Load a published artifact and check it to the golden scores.
 
     Args:
         folder: where models are published.
         version: of the model.
         features: what the service reads; by default any set that this release has.
+        accelerate: have the models evaluated by `app.models.accelerator` where that agrees.
 
     Raises:
         PublicationError: it is damaged, made for other inputs, or scores differently.
@@ -235,7 +269,10 @@ def load_artifact(folder: Path, version: str, features: FeatureSet | None = None
             inputs.categories,
         ):
             raise PublicationError(f"the {rung} model of {version} has other inputs.")
-        models[rung] = _load(where / f"{rung}.cbm", of_rung, golden[rung])
+        path = where / f"{rung}.cbm"
+        models[rung] = _load(path, of_rung, golden[rung])
+        if accelerate:
+            models[rung] = _accelerated(models[rung], path, golden[rung])
     return Artifact(version, facts, models["full"], models["batch"])
 
 
@@ -254,6 +291,22 @@ def _load(path: Path, facts: RungFacts, golden: Golden) -> RungModel:
     if not worst <= GOLDEN_TOLERANCE:
         raise PublicationError(f"{path.name} scores its golden rows differently, by {worst:.3g}.")
     return RungModel(model, facts)
+
+
+def _accelerated(model: RungModel, path: Path, golden: Golden) -> RungModel:
+    """The model with an accelerator, if that scores the golden rows as CatBoost does."""
+    numbers = np.frombuffer(golden.numbers, dtype="<f4").reshape(-1, len(model.facts.numbers))
+    try:
+        fast = Accelerator(
+            path, lambda rows, own: model.raw(np.ascontiguousarray(rows), objects(own))
+        )
+    except RuntimeError:
+        log.exception("%s stays with CatBoost", path)
+        return model
+    scores = fast.raw(numbers, golden.categories)
+    if scores is None or not fast.agrees(numbers.copy(), golden.categories, scores):
+        return model
+    return replace(model, accelerator=fast)
 
 
 def objects(rows: Sequence[Sequence[bytes]]) -> npt.NDArray[np.object_]:

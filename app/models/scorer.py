@@ -15,7 +15,7 @@ from catboost import CatBoostError
 
 from app.coalesce import Coalescer
 from app.features.vector import Row
-from app.models.artifact import Artifact, RungModel, objects
+from app.models.artifact import Artifact, RungModel
 from fallback.breaker import Breaker
 from fallback.deadline import Deadline
 from fallback.errors import DeadlineNear, DependencyCorrupt, DependencyUnavailable, ModelUnavailable
@@ -34,11 +34,13 @@ class ModelScore:
         probability: calibrated, in [0, 1].
         raw: log odds as the model gave it.
         artifact: that scored.
+        evaluator: that computed it, with its version.
     """
 
     probability: float
     raw: float
     artifact: Artifact
+    evaluator: str
 
 
 class ModelScorer:
@@ -84,13 +86,14 @@ class ModelScorer:
             raise ModelUnavailable("there is no model that may decide")
         model: RungModel = artifact.full if self._rung is RungName.FULL else artifact.batch
         numbers = np.stack([row.numbers for row in rows])
-        categories = objects([row.categories for row in rows])
+        categories = [row.categories for row in rows]
         with self.breaker.call():
             try:
-                raws = model.raw(numbers, categories)
+                raws = model.served(numbers, categories)
             except (CatBoostError, TypeError, ValueError) as error:
                 raise DependencyUnavailable(str(error), dependency=self.breaker.name) from error
             if not np.isfinite(raws).all():
                 raise DependencyCorrupt("a score is not a number", dependency=self.breaker.name)
         calibrated = model.facts.calibration.probability
-        return [ModelScore(calibrated(raw), raw, artifact) for raw in raws.tolist()]
+        evaluator = model.evaluator
+        return [ModelScore(calibrated(raw), raw, artifact, evaluator) for raw in raws.tolist()]

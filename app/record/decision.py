@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -60,8 +61,8 @@ class DecisionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     request: bytes
     amount_ref: int
     rates: str | None = None
-    entities: dict[str, str]
-    bits: dict[str, int]
+    entities: Mapping[str, str]
+    bits: Mapping[str, int]
     merchant: dict[str, Any]
     large: bool = False
     action: str
@@ -72,13 +73,13 @@ class DecisionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasons: list[str]
     thresholds: tuple[float | None, float] | None = None
     model: Model | None = None
-    versions: dict[str, str]
-    velocity: dict[str, int] = msgspec.field(default_factory=dict)
+    versions: Mapping[str, str]
+    velocity: Mapping[str, int] = msgspec.field(default_factory=dict)
     retry: int = 0
     raw_score: float | None = None
     numbers: bytes = b""
     categories: list[bytes] = msgspec.field(default_factory=list)
-    positions: dict[str, Positions] = msgspec.field(default_factory=dict)
+    positions: Mapping[str, Positions] = msgspec.field(default_factory=dict)
     feature_age_ms: int | None = None
     deadline_ms: int
     took_ms: float

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from app.api.wire import Decision, Model, ThresholdsShown
 from app.candidate import Candidate
@@ -17,7 +17,7 @@ from app.models.scorer import ModelScore
 from app.policy import Thresholds
 from app.record.decision import DecisionRecord
 from app.record.reasons import described
-from app.record.token import Claims, TokenSigner, body_hash
+from app.record.token import Claims, TokenSigner
 from fallback.ladder import Descent
 from fallback.rung import Action
 
@@ -51,6 +51,7 @@ class Made:
     Attributes:
         candidate: the attempt.
         canonical: its canonical bytes.
+        identity: their hash (`body_hash`).
         descent: what the ladder said.
         action: what to do.
         thresholds: as applied; None where the rung itself decided.
@@ -62,6 +63,7 @@ class Made:
 
     candidate: Candidate
     canonical: bytes
+    identity: bytes
     descent: Descent
     action: Action
     thresholds: Thresholds | None
@@ -97,7 +99,7 @@ class Made:
                 Claims(
                     decision_id,
                     attempt_id,
-                    body_hash(self.canonical),
+                    self.identity,
                     self.action.value,
                     received_ms // 1_000 + TOKEN_LIFE_S,
                 )
@@ -108,6 +110,11 @@ class Made:
         """What the journal keeps: enough to show, count and compute the decision again."""
         candidate, streaming, row, scored = self.candidate, self._streaming, self._row, self._scored
         ids, features = candidate.ids, self.versions.features
+        versions = self.versions.recorded
+        if row is not None:
+            versions = {**versions, "snapshot": row.snapshot_version}
+        if scored is not None:
+            versions = {**versions, "evaluator": scored.evaluator}
         return DecisionRecord(
             tenant=candidate.tenant,
             decision_id=answer.decision_id,
@@ -117,8 +124,8 @@ class Made:
             request=self.canonical,
             amount_ref=candidate.amount_ref or 0,
             rates=None if candidate.amount_ref is None else self.versions.rates,
-            entities={entity.value: id for entity, id in ids.items()},
-            bits={e.value: distinct_bit(ids[e]) for e in features.told_apart if e in ids},
+            entities=cast("Mapping[str, str]", ids),  # an entity is its name
+            bits={e: distinct_bit(ids[e]) for e in features.told_apart if e in ids},
             merchant=_merchant(candidate),
             large=row is not None and row.large,
             action=answer.action,
@@ -131,17 +138,13 @@ class Made:
             if answer.thresholds is None
             else (answer.thresholds.step_up, answer.thresholds.decline),
             model=answer.model,
-            versions={
-                **self.versions.recorded,
-                "features": str(features.schema),
-                **({} if row is None else {"snapshot": row.snapshot_version}),
-            },
-            velocity={entity.value: count for entity, count in candidate.velocity.items()},
+            versions=versions,
+            velocity=cast("Mapping[str, int]", candidate.velocity),
             retry=candidate.retry,
             raw_score=None if scored is None else scored.raw,
             numbers=b"" if row is None else row.numbers.tobytes(),
             categories=[] if row is None else row.categories,
-            positions={} if streaming is None else dict(streaming.positions),
+            positions={} if streaming is None else streaming.positions,
             feature_age_ms=answer.feature_age_ms,
             deadline_ms=self.deadline_ms,
             took_ms=answer.took_ms,

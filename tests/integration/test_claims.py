@@ -7,7 +7,7 @@ import pytest
 
 from app.features.online import OnlineStore, Source
 from app.features.reference import REFERENCE
-from app.features.shard import ShardClient, client
+from app.features.shard import ShardClient
 from app.features.spec import Entity
 from app.record.claims import Claim, Claims, ClaimState
 from fallback.breaker import Breaker
@@ -22,7 +22,7 @@ NEW, PENDING = Claim(ClaimState.NEW), Claim(ClaimState.PENDING)
 
 @pytest.fixture
 async def source(valkey):
-    shard = ShardClient(client(valkey.shard, password=None, timeout_ms=200), region="here")
+    shard = ShardClient(valkey.shard, password=None, timeout_ms=200, region="here")
     made = Source(
         "here", [shard], breakers=[Breaker("source:here/0", clock=CLOCK, rng=random.Random(1))]
     )

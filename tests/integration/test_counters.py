@@ -21,7 +21,7 @@ from app.features.online import OnlineStore, Source
 from app.features.packed import distinct_bit, key
 from app.features.reference import REFERENCE
 from app.features.rings import distinct_of_events, last_of_events, sum_of_events
-from app.features.shard import ShardClient, client
+from app.features.shard import ShardClient
 from app.features.spec import DAY_MS, HOUR_MS, Aggregate, Entity
 from app.record.effect import Effect, encode_effect
 from app.record.frames import Kind
@@ -223,9 +223,7 @@ class Region:
         return Source(
             self.name,
             [
-                ShardClient(
-                    client(server.shard, password=None, timeout_ms=TIMEOUT_MS), region=self.name
-                )
+                ShardClient(server.shard, password=None, timeout_ms=TIMEOUT_MS, region=self.name)
                 for server in self.servers
             ],
             breakers=[

@@ -24,7 +24,7 @@ from app.features.applier import APPLIED_KEY, Applied
 from app.features.online import OnlineStore, Source
 from app.features.packed import key, layouts_of
 from app.features.reference import REFERENCE
-from app.features.shard import ShardClient, client
+from app.features.shard import ShardClient
 from app.features.spec import Entity
 from app.record.frames import Kind, segments_of
 from app.record.journal import open_journal
@@ -278,7 +278,7 @@ def test_without_a_shipper_the_counters_age_until_they_are_refused(running):
 
 async def read_as_a_scorer_does(host):
     clock = SystemClock()
-    shard = ShardClient(client(host.store.shard, password=None, timeout_ms=500), region=REGION)
+    shard = ShardClient(host.store.shard, password=None, timeout_ms=500, region=REGION)
     policy = BreakerPolicy(slow_call_ms=400.0)
     breaker = Breaker(REGION, policy, clock=clock, rng=random.Random(1))
     store = OnlineStore(

@@ -124,7 +124,7 @@ def read_merged(sources, ids, amount, now_ms):
     merge = Merge(PLAN, [Ask("t", ids, amount)])
     for source in sources:
         failed = Reply("there", {}, (DependencyTimeout("25 ms", dependency="there"),))
-        merge.add(failed if source is None else source.reply(merge.names(), now_ms), now_ms)
+        merge.add(failed if source is None else source.reply(merge.names(), now_ms))
     return merge.results(now_ms)[0]
 
 

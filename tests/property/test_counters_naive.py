@@ -133,7 +133,7 @@ def merged(log, *, batch):
         value = applied([one for one in log if one.region == number], batch=batch)
         values = {} if value is None else {key(TENANT, Entity.CARD, CARD): value}
         marker = Applied(generation="g", ready=True, as_of_ms=NOW_MS, positions={})
-        reading.add(Reply(region, values, (marker,)), NOW_MS)
+        reading.add(Reply(region, values, (marker,)))
     (streaming,) = reading.results(NOW_MS)
     return streaming
 

@@ -31,6 +31,7 @@ from fallback.clock import ManualClock
 from fallback.deadline import Deadline
 from fallback.errors import SourceUnavailable
 from fallback.ladder import Ladder, Step
+from fallback.pressure import Pressure
 from fallback.rung import Action, Assessment, RungName
 from fallback.rungs.rules import RulesRung
 from fallback.rungs.tier_default import StandingFacts, TierDefaultRung
@@ -41,7 +42,7 @@ VERSIONS = Versions(
     policy=POLICY.version,
     rates="r1",
     features=REFERENCE,
-    recorded={"policy": "p1", "rules": "u1"},
+    recorded={"policy": "p1", "rules": "u1", "features": str(REFERENCE.schema)},
 )
 BODY = {
     "attempt_id": "a1",
@@ -126,11 +127,13 @@ class Pipeline:
         self.records = Records()
         self.claims = ScriptedClaims()
         self.telemetry = Telemetry()
+        self.pressure = Pressure()
         self.signer = TokenSigner(b"s" * 32)
         rates = load_rates(DEFAULT_RATES)
         self.decider = Decider(
             region="us-east-1",
             ladder=self._ladder(),
+            pressure=self.pressure,
             in_force=InForce(
                 policy=lambda: self.policy,
                 rates=lambda: rates,
@@ -221,6 +224,13 @@ async def test_a_rule_s_step_up_is_a_decline_where_none_is_possible(pipeline):
     unusual = {"amount": {"value": 200_000, "currency": "EUR"}}
     assert (await pipeline.decide(**unusual)).action == "step_up"
     assert (await pipeline.decide(**unusual, step_up_available=False)).action == "decline"
+
+
+async def test_under_pressure_an_attempt_starts_from_a_lower_rung(pipeline):
+    pipeline.pressure.depth = 1.0
+    answer = await pipeline.decide()
+    assert answer.rung == "rules"
+    assert answer.not_higher == {"full": "pressure"}
 
 
 async def test_the_last_rung_answers_where_nothing_is_left(pipeline):

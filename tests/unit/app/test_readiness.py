@@ -14,6 +14,7 @@ from app.readiness import Holdings, Probes
 from fallback.breaker import Breaker, BreakerPolicy
 from fallback.clock import ManualClock
 from fallback.errors import DependencyTimeout, RungError
+from fallback.pressure import Pressure
 
 NOW_MS = 1_783_000_000_000
 NAMES = ("source:us-east-1", "model:full", "model:batch")
@@ -26,9 +27,8 @@ def applied(as_of_ms):
 class FakeSource:
     """A datastore that answers, or fails."""
 
-    region = "us-east-1"
-
-    def __init__(self):
+    def __init__(self, region="us-east-1"):
+        self.region = region
         self.as_of_ms = [NOW_MS]
         self.error = None
         self.away = None
@@ -57,16 +57,17 @@ class FakeHeld:
 class Scorer:
     """Everything a scorer holds, as told."""
 
-    def __init__(self):
+    def __init__(self, *others):
         clock = ManualClock()
         self.now_ms = NOW_MS
         self.source = FakeSource()
-        self.probes = Probes([self.source], now_ms=lambda: self.now_ms)
+        self.others = [FakeSource(region) for region in others]
+        self.probes = Probes([self.source, *self.others], now_ms=lambda: self.now_ms)
         self.breakers = {
             name: Breaker(name, BreakerPolicy(), clock=clock, rng=random.Random(7))
             for name in NAMES
         }
-        self.artifact = "artifact"
+        self.artifact = SimpleNamespace(facts=SimpleNamespace(masked=["entities"]))
         self.rules = FakeHeld()
         self.snapshot = FakeHeld(SimpleNamespace(as_of_ms=NOW_MS - 3_600_000))
         self.recorder = SimpleNamespace(healthy=True)
@@ -79,6 +80,7 @@ class Scorer:
             probes=self.probes,
             breakers=list(self.breakers.values()),
             recorder=self.recorder,
+            pressure=Pressure(),
             counters_age_max_ms=30_000,
             snapshot_age_max_ms=36 * 3_600_000,
             wall=lambda: self.now_ms / 1_000,
@@ -117,6 +119,18 @@ async def test_a_source_that_does_not_answer_takes_the_full_rung_alone(scorer):
     scorer.source.error = None
     await scorer.probe()
     assert scorer.why()["full"] is None
+
+
+async def test_a_model_that_knows_it_goes_on_without_one_region_of_three_but_not_without_two():
+    scorer = Scorer("eu-west-1", "ap-southeast-1")
+    scorer.others[0].error = DependencyTimeout("25 ms")
+    await scorer.probe()
+    assert scorer.why()["full"] == "timeout"
+    scorer.artifact.facts.masked.append("regions")
+    assert scorer.why()["full"] is None
+    scorer.others[1].error = DependencyTimeout("25 ms")
+    await scorer.probe()
+    assert scorer.why()["full"] == "timeout"
 
 
 async def test_a_probe_that_finds_a_bug_says_so_and_goes_on(scorer, caplog):

@@ -44,7 +44,7 @@ def name(entity):
 def merged(*replies, ids=IDS, amount=500.0):
     merge = Merge(MergePlan(REFERENCE), [Ask("t", ids, amount)])
     for reply in replies:
-        merge.add(reply, NOW_MS)
+        merge.add(reply)
     (result,) = merge.results(NOW_MS)
     return result
 
@@ -159,7 +159,7 @@ def test_attempts_of_one_batch_may_be_read_as_of_different_moments():
     reply = Reply("us-east-1", found, (own(),))
     moments = np.array([NOW_MS, NOW_MS + 2 * 3_600_000])
     merge = Merge(MergePlan(REFERENCE), [Ask("t", IDS, 500.0), Ask("t", IDS, 500.0)])
-    merge.add(reply, moments)
+    merge.add(reply)
     soon, later = merge.results(moments, read_ms=NOW_MS + 250)
     assert [inputs(one)["card_attempted_1h"] for one in (soon, later)] == [2, 0]
     assert [inputs(one)["card_attempted_24h"] for one in (soon, later)] == [2, 2]

@@ -56,7 +56,7 @@ class Caller:
     def __init__(self, folder):
         self.decider = FakeDecider()
         self.telemetry = Telemetry()
-        self.lag = LoopLag(ManualClock())
+        self.lag = LoopLag(ManualClock(), told=lambda _ms: None)
         self.behind = []
         self.key = add_key(folder / "keys.json", tenant="acme", scopes=[Scope.DECIDE])
         keys = load_keys(folder / "keys.json")
@@ -221,10 +221,12 @@ async def test_a_caller_who_hangs_up_gets_no_answer_and_is_counted(caller, befor
 
 async def test_the_loop_s_lag_is_how_late_a_timer_is():
     clock = ManualClock()
-    lag = LoopLag(clock, every_s=0.0)
+    told = []
+    lag = LoopLag(clock, told=told.append, every_s=0.0)
     measuring = asyncio.create_task(lag.measure())
     await asyncio.sleep(0)
     clock.advance(0.03)
     await asyncio.sleep(0)
     assert lag.ms == pytest.approx(30)
+    assert told == [lag.ms]
     measuring.cancel()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import uuid
 
+import msgspec
 import pytest
 
-from app.api.pan import looks_like_pan, redact
+from app.api.pan import has_many_digits, looks_like_pan, redact
 
 VISA = "4111111111111111"
 
@@ -88,3 +89,16 @@ def test_redaction_keeps_what_stands_around_and_the_last_four_digits():
 
 def test_the_last_four_digits_are_digits_when_a_blank_is_among_them():
     assert redact("41111111111111 11") == "[card …1111]"
+
+
+@pytest.mark.parametrize(
+    "text", ["4111111111111111", "4111 1111 1111 1111", "x 4111-1111-1111-1111"]
+)
+def test_the_quick_search_finds_whatever_holds_a_card_number(text):
+    assert looks_like_pan(text)
+    assert has_many_digits(msgspec.json.encode({"a": [text]}))
+
+
+def test_the_quick_search_passes_a_usual_body_by():
+    body = {"at": "2026-11-22T10:00:00.123456Z", "amount": 2_500, "bin": "41111111", "id": "a-1"}
+    assert not has_many_digits(msgspec.json.encode(body))

@@ -1,0 +1,1 @@
+"""What a decision costs: load, floor, peers, and the tables made of them."""

@@ -1,0 +1,48 @@
+"""CPU that processes used, and which cores they may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Cores", "tree", "used_s"]
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """What runs where.
+
+    Attributes:
+        scorers: the measured server's alone.
+        others: of datastores, appliers and generator.
+    """
+
+    scorers: frozenset[int]
+    others: frozenset[int]
+
+    @classmethod
+    def of_machine(cls) -> Cores:
+        """The first core for the server, the others for the rest; of one core all share it."""
+        first, *rest = sorted(os.sched_getaffinity(0))
+        return cls(frozenset({first}), frozenset(rest or [first]))
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all processes below it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+    return [pid, *(below for child in children for below in tree(int(child)))]
+
+
+def used_s(pids: Iterable[int]) -> float:
+    """CPU that processes have used so far, user and system, seconds."""
+    return sum(_used_s(pid) for pid in pids)
+
+
+def _used_s(pid: int) -> float:
+    """From the scheduler's own account, in nanoseconds where the kernel has it."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S

@@ -1,0 +1,263 @@
+"""A load generator that is no bottleneck: raw sockets, one process, one thread.
+
+Open loop: every request has its time of sending, drawn beforehand, and latency counts from that
+time, whatever came before (no coordinated omission). A generator that falls behind measures
+itself: its lag is kept, and a run whose lag is above `LAG_MS_MAX` is void. Closed loop: so many
+connections, each sending again as soon as it was answered, to find what the server can do.
+
+Reads a `Job` as JSON from standard input and writes a `Sent` to standard output:
+`python -m chaos.bench.generator < job.json`.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import random
+import select
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+__all__ = ["LAG_MS_MAX", "Job", "Phase", "Sent"]
+
+LAG_MS_MAX = 5.0
+# `select` takes no more descriptors; its time-outs are finer than those of epoll.
+CONNECTIONS_MAX = 900
+PLACEHOLDER = b"@attempt-id-of-fixed-len@"
+QUIET_S = 2.0
+_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
+
+
+class Phase(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a run.
+
+    Attributes:
+        seconds: how long.
+        rate: requests a second at random times; 0 for closed loop.
+    """
+
+    seconds: float
+    rate: float = 0.0
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What to send.
+
+    Attributes:
+        host: of the server.
+        port: of the server.
+        requests: whole HTTP requests, sent in turn; `PLACEHOLDER` in one becomes a fresh id.
+        phases: one after the other.
+        connections: of a closed loop; an open one takes as many as it needs.
+        seed: of the times and ids.
+    """
+
+    host: str
+    port: int
+    requests: list[bytes]
+    phases: list[Phase]
+    connections: int = 32
+    seed: int = 7
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back, by request in order of sending.
+
+    Attributes:
+        due_s: when it should have been sent, seconds from the start.
+        latency_ms: from then until the answer was there.
+        rung: number in `rungs`, -1 for an answer that names none.
+        rungs: names.
+        failures: requests by what went wrong with them.
+        lag_ms: most that a request waited for the generator itself.
+        lag_p99_ms: 99th percentile of the same.
+    """
+
+    due_s: list[float]
+    latency_ms: list[float]
+    rung: list[int]
+    rungs: list[str]
+    failures: dict[str, int]
+    lag_ms: float
+    lag_p99_ms: float
+
+
+class _Connection:
+    __slots__ = ("buffer", "due_s", "sock")
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.sock = socket.create_connection(address, timeout=5.0)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock.setblocking(False)
+        self.buffer = b""
+        self.due_s = 0.0
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+
+class _Generator:
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._address = (job.host, job.port)
+        self._idle: deque[_Connection] = deque()
+        self._busy: set[_Connection] = set()
+        self._requests = itertools.cycle([_split(request) for request in job.requests])
+        self._run = f"{random.Random(time.time_ns()).getrandbits(48):012x}"
+        self._number = 0
+        self._due_s: list[float] = []
+        self._latency_ms: list[float] = []
+        self._rung: list[int] = []
+        self._rungs: dict[bytes, int] = {}
+        self._failures: dict[str, int] = {}
+        self._lag_ms: list[float] = []
+
+    def run(self) -> Sent:
+        """Send all phases."""
+        gc.disable()
+        rng = random.Random(self._job.seed)
+        start_s = now_s = time.perf_counter()
+        for phase in self._job.phases:
+            until_s = now_s + phase.seconds
+            if phase.rate:
+                self._open(_times(rng, phase.rate, now_s, until_s))
+            else:
+                self._closed(until_s)
+            now_s = until_s if phase.rate else time.perf_counter()
+        give_up_s = time.perf_counter() + QUIET_S
+        while self._busy and time.perf_counter() < give_up_s:
+            self._collect(0.05)
+        if self._busy:
+            self._failures["no answer"] = len(self._busy)
+        lags = sorted(self._lag_ms) or [0.0]
+        return Sent(
+            due_s=[round(due_s - start_s, 6) for due_s in self._due_s],
+            latency_ms=[round(one, 4) for one in self._latency_ms],
+            rung=self._rung,
+            rungs=[name.decode() for name in self._rungs],
+            failures=self._failures,
+            lag_ms=round(lags[-1], 3),
+            lag_p99_ms=round(lags[int(0.99 * (len(lags) - 1))], 3),
+        )
+
+    def _open(self, times: Iterator[float]) -> None:
+        for due_s in times:
+            while (wait_s := due_s - time.perf_counter()) > 0:
+                self._collect(wait_s)
+            if not self._idle:
+                self._collect(0.0)
+            while not self._idle and len(self._busy) >= CONNECTIONS_MAX:
+                self._collect(0.01)
+            connection = self._idle.popleft() if self._idle else self._connected()
+            if connection is not None:
+                # Waiting for one of many connections is the server's doing, not ours.
+                if len(self._busy) < CONNECTIONS_MAX - 1:
+                    self._lag_ms.append((time.perf_counter() - due_s) * 1_000)
+                self._send(connection, due_s)
+
+    def _closed(self, until_s: float) -> None:
+        while len(self._idle) + len(self._busy) < self._job.connections:
+            connection = self._connected()
+            if connection is None:
+                break
+            self._idle.append(connection)
+        while (now_s := time.perf_counter()) < until_s:
+            while self._idle:
+                self._send(self._idle.popleft(), now_s)
+            self._collect(0.05)
+
+    def _connected(self) -> _Connection | None:
+        try:
+            return _Connection(self._address)
+        except OSError as error:
+            self._failed(type(error).__name__)
+            return None
+
+    def _send(self, connection: _Connection, due_s: float) -> None:
+        before, after = next(self._requests)
+        self._number += 1
+        fresh = f"bench-{self._run}{self._number:07x}".translate(_LETTERS).encode()
+        connection.due_s = due_s
+        try:
+            connection.sock.send(before + fresh + after if after else before)
+        except OSError as error:
+            self._failed(type(error).__name__)
+            connection.sock.close()
+            return
+        self._busy.add(connection)
+
+    def _collect(self, wait_s: float) -> None:
+        if not self._busy:
+            time.sleep(min(wait_s, 0.001))
+            return
+        for connection in select.select(self._busy, (), (), wait_s)[0]:
+            self._read(connection)
+
+    def _read(self, connection: _Connection) -> None:
+        try:
+            data = connection.sock.recv(65_536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._busy.discard(connection)
+            self._failed("hung up")
+            connection.sock.close()
+            return
+        connection.buffer += data
+        head, found, body = connection.buffer.partition(b"\r\n\r\n")
+        if not found or len(body) < _length(head):
+            return
+        now_s = time.perf_counter()
+        self._busy.discard(connection)
+        self._idle.append(connection)
+        connection.buffer = b""
+        if not head.startswith(b"HTTP/1.1 200"):
+            self._failed(head[9:12].decode())
+            return
+        self._due_s.append(connection.due_s)
+        self._latency_ms.append((now_s - connection.due_s) * 1_000)
+        self._rung.append(self._rung_of(body))
+
+    def _rung_of(self, body: bytes) -> int:
+        at = body.find(b'"rung":"')
+        if at < 0:
+            return -1
+        name = body[at + 8 : body.index(b'"', at + 8)]
+        return self._rungs.setdefault(name, len(self._rungs))
+
+    def _failed(self, why: str) -> None:
+        self._failures[why] = self._failures.get(why, 0) + 1
+
+
+def _times(rng: random.Random, rate: float, from_s: float, until_s: float) -> Iterator[float]:
+    """Instants of a Poisson process."""
+    now_s = from_s
+    while (now_s := now_s + rng.expovariate(rate)) < until_s:
+        yield now_s
+
+
+def _split(request: bytes) -> tuple[bytes, bytes]:
+    before, _, after = request.partition(PLACEHOLDER)
+    return before, after
+
+
+def _length(head: bytes) -> int:
+    at = head.lower().find(b"content-length:")
+    return int(head[at + 15 : at + 24].split(b"\r", 1)[0]) if at >= 0 else 0
+
+
+def main(arguments: Sequence[str] = ()) -> None:  # noqa: ARG001 - no options
+    """Carry out the job on standard input."""
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    sys.stdout.buffer.write(msgspec.json.encode(_Generator(job).run()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Which rung a request can afford while there is more traffic than the full rung can take.
+
+A process that is asked for more than it can do builds a queue, and a queue in front of a deadline
+turns every answer late. The lower rungs cost less, so some requests are sent there, as few as
+keep the queue short:
+
+    depth   0 .. number of rungs - 1;  of requests that come at depth 1.3, 70 % start from the
+            second rung and 30 % from the third, evenly mixed
+    every tick, with delay = the least queueing delay of the last `ticks` ticks:
+            delay > target:   depth += min(rise * (delay / target - 1), rise_max)
+            else:             depth -= fall
+
+Why the least of several delays: a burst that drains by itself is no overload; a queue that never
+empties is (the signal of CoDel: Nichols and Jacobson, "Controlling Queue Delay", 2012). Why a
+share and not a limit on concurrency: requests of one event loop are worked on in batches, so how
+many are in flight says more of the batch than of the load. Rising in proportion and falling at a
+steady rate is what keeps additive-increase controllers stable (Chiu and Jain, 1989); turning down
+what is optional in each answer rather than refusing some is brownout (Klein et al., 2014).
+
+Nothing is refused here. Work that no checkout waits for goes first: `spares` says for what.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from dataclasses import dataclass
+
+from fallback.rung import RungName
+
+__all__ = ["Pressure", "PressureSettings", "Priority"]
+
+_RUNGS = tuple(RungName)
+
+
+class Priority(enum.IntEnum):
+    """Who waits for an answer."""
+
+    SHADOW = 0  # nobody: a model on trial
+    RESCORE = 1  # somebody, but not a checkout
+    LIVE = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PressureSettings:
+    """Limits of the controller; figures for ticks of 20 ms.
+
+    Attributes:
+        target_ms: queueing delay that is no overload; > 0. An eighth of the deadline.
+        ticks: of which the least delay counts, at least 1.
+        rise: depth a tick for each multiple of the target that the delay is above it.
+        rise_max: most of that, so that one stall does not empty the upper rungs.
+        fall: depth a tick while the delay is short; from the lowest rung to the full one takes
+            (rungs - 1) / fall ticks.
+    """
+
+    target_ms: float = 10.0
+    ticks: int = 3
+    rise: float = 0.05
+    rise_max: float = 0.3
+    fall: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not self.target_ms > 0:
+            raise ValueError("target_ms must be above 0")
+        if self.ticks < 1:
+            raise ValueError("ticks must be at least 1")
+        if not (0 < self.rise <= self.rise_max and self.fall > 0):
+            raise ValueError("rise, rise_max and fall must be above 0, and rise not above rise_max")
+
+
+class Pressure:
+    """The controller of one process. For one thread: the event loop's.
+
+    Attributes:
+        depth: 0 for no pressure, `len(RungName) - 1` for the last rung alone.
+        turned_down: requests that started below the top: the counter of this limit.
+    """
+
+    def __init__(self, settings: PressureSettings | None = None) -> None:
+        self._settings = settings or PressureSettings()
+        self._delays_ms: deque[float] = deque(maxlen=self._settings.ticks)
+        self._carried = 0.0
+        self.depth = 0.0
+        self.turned_down = 0
+
+    def tick(self, delay_ms: float) -> None:
+        """Tell the queueing delay of this tick, milliseconds."""
+        settings = self._settings
+        self._delays_ms.append(delay_ms)
+        over = min(self._delays_ms) / settings.target_ms - 1.0
+        if over > 0 and len(self._delays_ms) == settings.ticks:
+            self.depth += min(settings.rise * over, settings.rise_max)
+        else:
+            self.depth -= settings.fall
+        self.depth = min(max(self.depth, 0.0), len(_RUNGS) - 1.0)
+
+    def highest(self) -> RungName:
+        """The rung that the next live request starts from.
+
+        Shares are kept by carrying what a whole rung is short of to the next request, so that
+        every few requests in a row have them, with no luck in it.
+        """
+        if not self.depth:
+            self._carried = 0.0
+            return RungName.FULL
+        whole = int(self.depth)
+        self._carried += self.depth - whole
+        if self._carried >= 1.0:
+            self._carried -= 1.0
+            whole += 1
+        if whole:
+            self.turned_down += 1
+        return _RUNGS[whole]
+
+    def spares(self, priority: Priority) -> bool:
+        """Whether there is room for work of a priority: shadow work first, live always."""
+        if priority is Priority.LIVE:
+            return True
+        return self.depth == 0.0 if priority is Priority.SHADOW else self.depth < 0.5
