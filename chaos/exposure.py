@@ -42,7 +42,7 @@ __all__ = ["ExposureResult", "TierResult", "run_exposure"]
 
 REGIONS = ("us-east-1", "eu-west-1")
 WORKERS = 2
-BODIES = 200
+BODIES = 60
 READY_S, SETTLE_S, IN_A_ROW = 60.0, 10.0, 10
 PARTS = ("operations", "scorer")
 STANDING_IN = (RungName.RULES, RungName.TIER_DEFAULT)
