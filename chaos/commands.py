@@ -106,7 +106,9 @@ def _exposure(home: Path, rate: float, hold_s: float, budget: int, *, json: bool
             settings.home, settings, rate=rate, hold_s=hold_s, budget=budget, report=report
         )
     if json:
-        _print_json({**msgspec.to_builtins(result), "passed": result.passed})
+        _print_json(
+            {**msgspec.to_builtins(result), "within": result.within, "passed": result.passed}
+        )
         return result.passed
     Console().print(exposure_table(result))
     Console().print(f"{exposure_found(result)}: {_verdict(result.passed)}")

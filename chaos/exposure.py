@@ -75,7 +75,7 @@ class ExposureResult:
         instrument_excess: by how much any instrument was approved more than its cap at a host.
         rungs: answers by rung.
         requests: attempts.
-        failed: those without a valid decision in time.
+        failures: those without a valid decision in time, by what went wrong.
         unsettled: steps whose rung never answered.
     """
 
@@ -86,8 +86,13 @@ class ExposureResult:
     instrument_excess: int
     rungs: dict[str, int]
     requests: int
-    failed: int
+    failures: dict[str, int]
     unsettled: list[str]
+
+    @property
+    def unanswered(self) -> int:
+        """Attempts without a valid decision; how late one may be is not this drill's question."""
+        return sum(count for what, count in self.failures.items() if what != "late")
 
     @property
     def within(self) -> bool:
@@ -100,7 +105,7 @@ class ExposureResult:
     def passed(self) -> bool:
         """Whether that, and the load was enough to tell."""
         told = any(tier.approved + tier.withheld > self.budget for tier in self.tiers.values())
-        return self.within and told and not self.failed and not self.unsettled
+        return self.within and told and not self.unanswered and not self.unsettled
 
 
 def run_exposure(
@@ -111,7 +116,6 @@ def run_exposure(
     hold_s: float,
     budget: int,
     bounded: bool = True,
-    deadline_ms: float = 100.0,
     report: Callable[[float, str], None] = lambda _share, _what: None,
 ) -> ExposureResult:
     """Run it.
@@ -123,7 +127,6 @@ def run_exposure(
         hold_s: how long each lower rung answers.
         budget: of each tier, an hour, by both hosts; minor units of the reference currency.
         bounded: False takes the budgets out of the policy, to see what they are for.
-        deadline_ms: of an answer; a later one is a failure.
         report: told the share done and what is being done.
     """
     ensure_published(base, REGIONS[0], feature_set("reference"), report)
@@ -135,7 +138,7 @@ def run_exposure(
             regions=REGIONS,
         )
         with _fleet(base, own, _policy_file(budget if bounded else None)):
-            loads = [_load(base, own, region, rate, deadline_ms) for region in REGIONS]
+            loads = [_load(base, own, region, rate) for region in REGIONS]
             unsettled = asyncio.run(_withdraw(loads, own.home, hold_s, report))
         return _result(own.home, loads, budget, unsettled)
 
@@ -188,7 +191,7 @@ async def _settle(load: Load, rung: RungName) -> float | None:
     )
 
 
-def _load(base: Path, own: WorldSettings, region: str, rate: float, deadline_ms: float) -> Load:
+def _load(base: Path, own: WorldSettings, region: str, rate: float) -> Load:
     """The last attempts of the simulated history, again and again: some instruments often."""
     history = load_history(Registry(base).data)
     rows = np.arange(max(0, len(history) - BODIES), len(history))
@@ -198,7 +201,6 @@ def _load(base: Path, own: WorldSettings, region: str, rate: float, deadline_ms:
         key=Registry(base).dev_key.read_text("ascii").strip(),
         bodies=list(history.take(rows).documents()),
         rate=rate,
-        deadline_ms=deadline_ms,
         keep_alive=False,  # so that attempts are spread over all workers
     )
 
@@ -239,7 +241,7 @@ def _result(home: Path, loads: list[Load], budget: int, unsettled: list[str]) ->
         instrument_excess=excess,
         rungs=dict(Counter(outcome.rung or "none" for outcome in outcomes)),
         requests=len(outcomes),
-        failed=sum(outcome.failure is not None for outcome in outcomes),
+        failures=dict(Counter(one.failure for one in outcomes if one.failure is not None)),
         unsettled=unsettled,
     )
 

@@ -21,9 +21,10 @@ def exposure_table(result: ExposureResult) -> Table:
 def exposure_found(result: ExposureResult) -> str:
     """The run in a sentence or two."""
     rungs = ", ".join(f"{rung} {count:,}" for rung, count in sorted(result.rungs.items()))
+    failures = "".join(f", {what} {count:,}" for what, count in result.failures.items())
     said = (
         f"{result.requests:,} attempts at {result.hosts} hosts of {result.workers} workers, "
-        f"{result.failed} failed ({rungs})"
+        f"{result.unanswered} unanswered{failures} ({rungs})"
     )
     if result.unsettled:
         said += f"; never answered by {', '.join(result.unsettled)}"
