@@ -1,6 +1,7 @@
 """The pipeline of one decision, on one page.
 
-    candidate -> ladder, and beside it the claim on the attempt id -> policy -> record -> answer
+    candidate -> ladder, and beside it the claim on the attempt id -> policy -> stand-in budget
+              -> record -> answer
 
 Nothing here retries, waits for another region or can refuse to answer: what fails is the
 ladder's business, and the ladder ends on a rung that cannot fail.
@@ -23,15 +24,16 @@ from app.event_time import EventTime
 from app.features.directory import Directory, MerchantEntry
 from app.features.spec import Entity
 from app.money import Rates
-from app.policy import Policy
+from app.policy import Policy, Thresholds
 from app.record.claims import Claim, Claims, ClaimState
 from app.record.made import Made, Versions
 from app.record.reasons import MODEL_RISK
 from app.record.recorder import Recorder
 from app.record.token import TokenSigner, body_hash
 from app.rule_inputs import rule_inputs
+from app.stand_in import StandIn
 from app.telemetry import Telemetry
-from app.verdict import act
+from app.verdict import act, instead_of_approval
 from fallback.brake import BrakeKind, VelocityBrake
 from fallback.deadline import Deadline
 from fallback.ladder import Descent, Ladder
@@ -64,6 +66,16 @@ class InForce:
     versions: Callable[[], Versions]
 
 
+@dataclass(frozen=True, slots=True)
+class _Weighed:
+    """What comes of an assessment: see `Made`."""
+
+    action: Action
+    thresholds: Thresholds | None
+    reasons: list[str]
+    withheld: str | None
+
+
 class Decider:
     """Decides payment attempts in one process."""
 
@@ -76,6 +88,7 @@ class Decider:
         in_force: InForce,
         brake: VelocityBrake,
         claims: Claims,
+        stand_in: StandIn | None,
         recorder: Recorder,
         signer: TokenSigner,
         telemetry: Telemetry,
@@ -87,6 +100,7 @@ class Decider:
         self._in_force = in_force
         self._brake = brake
         self._claims = claims
+        self._stand_in = stand_in
         self._recorder = recorder
         self._signer = signer
         self._telemetry = telemetry
@@ -128,21 +142,20 @@ class Decider:
         if (before := await self._decided_before(claiming, deadline)) is not None:
             return before
         try:
-            action, thresholds = act(candidate, descent.assessment, self._in_force.policy())
-            reasons = self._reasons(candidate, descent, action)
+            weighed = self._weigh(candidate, descent)
         except Exception as error:  # noqa: BLE001 - see `_bug`
             self._bug("policy", error)
             descent = self._ladder.last_resort(candidate)
-            action, thresholds = act(candidate, descent.assessment, self._in_force.policy())
-            reasons = self._reasons(candidate, descent, action)
+            weighed = self._weigh(candidate, descent)
         made = Made(
             candidate=candidate,
             canonical=canonical,
             identity=identity,
             descent=descent,
-            action=action,
-            thresholds=thresholds,
-            reasons=reasons,
+            action=weighed.action,
+            thresholds=weighed.thresholds,
+            reasons=weighed.reasons,
+            withheld=weighed.withheld,
             versions=self._in_force.versions(),
             deadline_ms=deadline_ms,
             trace_id=trace_id,
@@ -206,6 +219,18 @@ class Decider:
         except Exception as error:  # noqa: BLE001 - see `_bug`
             self._bug("directory", error)
             return None
+
+    def _weigh(self, candidate: Candidate, descent: Descent) -> _Weighed:
+        """What to do about what the ladder said; an approval takes from the stand-in budget."""
+        policy = self._in_force.policy()
+        action, thresholds = act(candidate, descent.assessment, policy)
+        reasons = self._reasons(candidate, descent, action)
+        withheld = None
+        if action is Action.APPROVE and self._stand_in is not None:
+            withheld = self._stand_in.withheld(candidate, descent.rung, policy)
+        if withheld is not None:
+            action, reasons = instead_of_approval(candidate), [withheld, *reasons]
+        return _Weighed(action, thresholds, reasons, withheld)
 
     def _reasons(self, candidate: Candidate, descent: Descent, action: Action) -> list[str]:
         """Codes, strongest first. A model's refusal is joined by the rules that say the same."""

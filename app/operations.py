@@ -26,7 +26,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from app.settings import ScorerSettings, load
-from app.telemetry import BOUNDS_MS, Push, RungState
+from app.telemetry import BOUNDS_MS, Exposure, Push, RungState
 
 __all__ = ["Aggregator", "create_app"]
 
@@ -49,6 +49,13 @@ NUMBERS: dict[str, str] = {
     "shipper_left_segments": "Closed journal segments that somebody has to look at.",
 }
 
+# Help of the gauges of stand-in exposure; all in minor units of the reference currency.
+EXPOSURE = {
+    "bound": "The most that the fleet's lower rungs approve within any hour.",
+    "share": "What one host's lower rungs may approve of it.",
+    "used": "What this host's lower rungs approved within the last hour.",
+}
+
 # Label names and help of each counter that is pushed.
 COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     "decisions": (("rung", "action"), "Decisions answered."),
@@ -56,6 +63,7 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     "breaker_changes": (("breaker", "to"), "Breaker transitions."),
     "requests_refused": (("status",), "Requests answered with a problem document."),
     "bugs": (("where",), "Exceptions that nobody expected; each one deserves a page."),
+    "stand_in_withheld": (("why",), "Approvals of lower rungs withheld, by what had no room."),
     "claims": (("state",), "Attempt ids that were not simply new."),
     "journal_records": ((), "Decisions recorded in the journal."),
     "journal_missing": ((), "Decisions answered without a record."),
@@ -135,6 +143,7 @@ class Aggregator(asyncio.DatagramProtocol, Collector):
             "journal": all(gauges.journal for gauges in scorers),
             "numbers": _largest(push.gauges.numbers for push in live),
             "errors": {k: v for push in live for k, v in push.gauges.errors.items()},
+            "exposure": msgspec.to_builtins(_exposed(gauges.exposure for gauges in scorers)),
         }
 
     def collect(self) -> Iterable[Metric]:
@@ -259,7 +268,34 @@ def _gauges(readiness: dict[str, object]) -> Iterable[Metric]:
         for name, value in numbers.items()
         if name in NUMBERS
     ]
-    return available, age, closed, *others
+    return available, age, closed, *others, *_exposure_gauges(readiness["exposure"])
+
+
+def _exposure_gauges(exposure: object) -> Iterable[Metric]:
+    """What the lower rungs may approve; nothing where they have no bound."""
+    tiers = exposure["tiers"] if isinstance(exposure, dict) else {}
+    for name, text in EXPOSURE.items():
+        family = GaugeMetricFamily(f"stepdown_exposure_{name}", text, labels=("tier",))
+        for tier, facts in tiers.items():
+            family.add_metric([tier], facts[name])
+        yield family
+
+
+def _exposed(told: Iterable[Exposure | None]) -> Exposure | None:
+    """The host's exposure: what its workers share, or all that those count who share nothing."""
+    known = [exposure for exposure in told if exposure is not None]
+    if not known:
+        return None
+    alone = [exposure for exposure in known if not exposure.shared]
+    if not alone:
+        return known[0]
+    tiers = {
+        name: msgspec.structs.replace(
+            tier, used=sum(one.tiers[name].used for one in alone if name in one.tiers)
+        )
+        for name, tier in alone[0].tiers.items()
+    }
+    return msgspec.structs.replace(alone[0], tiers=tiers)
 
 
 def _largest(numbers: Iterable[dict[str, float]]) -> dict[str, float]:

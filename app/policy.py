@@ -23,13 +23,14 @@ costs more than it saves is never the cheapest), both are `single`, and nothing 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
+from app.budget import StandInBudget, StandInWeights
 from app.documents import DocumentError, read_document
 from fallback.rung import Action
 from fallback.rungs.tier_default import AmountBand, StandingPolicy
@@ -141,11 +142,13 @@ class Tier:
         amount_high: from where on an amount is high, minor units of the reference currency.
         costs: what decisions cost.
         standing: what the tier does while nothing better is known.
+        stand_in: what the lower rungs may approve; None for no bound.
     """
 
     amount_high: int
     costs: Costs
     standing: StandingPolicy
+    stand_in: StandInBudget | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,10 +158,15 @@ class Policy:
     version: int
     tiers: Mapping[str, Tier]
     standing: Mapping[str, StandingPolicy]
+    weights: StandInWeights = field(default_factory=StandInWeights)
 
     def tier(self, name: str) -> Tier:
         """A tier by name; the `unknown` tier where there is none of this name."""
-        return self.tiers.get(name) or self.tiers[UNKNOWN_TIER]
+        return self.tiers[self.tier_name(name)]
+
+    def tier_name(self, name: str) -> str:
+        """The name of the tier that a merchant's stands for here."""
+        return name if name in self.tiers else UNKNOWN_TIER
 
     def decide(
         self,
@@ -210,11 +218,13 @@ class _TierEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     amount_high: Annotated[int, Meta(gt=0)]
     costs: Costs
     standing: tuple[_BandEntry, ...]
+    stand_in: StandInBudget | None = None
 
 
 class _PolicyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     version: Annotated[int, Meta(ge=1)]
     tiers: dict[str, Any]
+    stand_in: StandInWeights = StandInWeights()
 
 
 def load_policy(path: Path) -> Policy:
@@ -228,7 +238,9 @@ def load_policy(path: Path) -> Policy:
     if UNKNOWN_TIER not in tiers:
         raise DocumentError(f"{path}: there must be a tier {UNKNOWN_TIER!r}")
     standing = {name: tier.standing for name, tier in tiers.items()}
-    return Policy(version=document.version, tiers=tiers, standing=standing)
+    return Policy(
+        version=document.version, tiers=tiers, standing=standing, weights=document.stand_in
+    )
 
 
 def _load_tier(path: Path, name: str, raw: Any) -> Tier:
@@ -238,4 +250,9 @@ def _load_tier(path: Path, name: str, raw: Any) -> Tier:
         standing = StandingPolicy(bands=bands, amount_high=entry.amount_high)
     except ValueError as error:  # a ValidationError among them
         raise DocumentError(f"{path}: tier {name!r}: {error}") from None
-    return Tier(amount_high=entry.amount_high, costs=entry.costs, standing=standing)
+    return Tier(
+        amount_high=entry.amount_high,
+        costs=entry.costs,
+        standing=standing,
+        stand_in=entry.stand_in,
+    )

@@ -15,6 +15,7 @@ from app.features.snapshot import Snapshot
 from app.models.artifact import Artifact
 from app.publish import Published
 from app.record.recorder import Recorder
+from app.stand_in import StandIn
 from app.telemetry import Gauges, RungState
 from fallback.breaker import Breaker
 from fallback.breaker_states import StateName
@@ -95,6 +96,7 @@ class Holdings:
         breakers: of sources and models.
         recorder: of decisions.
         pressure: sends requests down while there are too many.
+        stand_in: what the lower rungs may approve; None for no bound.
         counters_age_max_ms: from which counters are stale.
         snapshot_age_max_ms: from which the snapshot is stale.
         wall: seconds since the epoch.
@@ -109,6 +111,7 @@ class Holdings:
     breakers: Sequence[Breaker]
     recorder: Recorder
     pressure: Pressure
+    stand_in: StandIn | None
     counters_age_max_ms: int
     snapshot_age_max_ms: float
     wall: Callable[[], float] = field(default=time.time)
@@ -135,6 +138,7 @@ class Holdings:
             refused=refused,
             journal=self.recorder.healthy,
             numbers={"pressure_depth": self.pressure.depth},
+            exposure=None if self.stand_in is None else self.stand_in.exposure(),
         )
 
     def refresh(self) -> None:
@@ -147,7 +151,8 @@ class Holdings:
                     log.error("%s: refused, the last good one stays: %s", name, held.refused)
 
     def _held(self) -> list[tuple[str, Held]]:
-        return [*self.published.items(), *self.files.items()]
+        shared = {} if self.stand_in is None else {"stand_in": self.stand_in}
+        return [*self.published.items(), *self.files.items(), *shared.items()]
 
     def _batch(self) -> Reason | None:
         snapshot = self.snapshot.value

@@ -76,6 +76,8 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         api_port: port of the API.
         operations_port: port of metrics and operations.
         workers: scorer processes.
+        fleet_hosts: hosts with scorers in all regions together: each has an equal share of what
+            the lower rungs may approve. With fewer than there are, the fleet exceeds its budget.
         features: name of the feature set that is counted and that the models see.
         sources: `region=host:port[|host:port...]`, comma separated: one store per home region.
         store: `host:port[|host:port...]` of this region's own store, written by the applier.
@@ -118,6 +120,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     api_port: Port = 18_000
     operations_port: Port = 18_001
     workers: Annotated[int, Meta(ge=1, le=256)] = 2
+    fleet_hosts: Annotated[int, Meta(ge=1, le=100_000)] = 1
     features: Literal["reference", "wide"] = "reference"
     sources: str = "us-east-1=127.0.0.1:18010"
     store: str = "127.0.0.1:18010"
@@ -169,6 +172,11 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def journal(self) -> Path:
         """Folder of this region's journals, one folder a writer."""
         return self.region_folder / "journal"
+
+    @property
+    def stand_in(self) -> Path:
+        """What this host's lower rungs have approved."""
+        return self.region_folder / "stand-in.ledger"
 
     @property
     def shipper(self) -> Path:

@@ -20,7 +20,16 @@ import msgspec
 
 from fallback.events import BreakerChanged, Event, RungSkipped, RungTaken
 
-__all__ = ["BOUNDS_MS", "Gauges", "Push", "Pusher", "Role", "Telemetry"]
+__all__ = [
+    "BOUNDS_MS",
+    "Exposure",
+    "Gauges",
+    "Push",
+    "Pusher",
+    "Role",
+    "Telemetry",
+    "TierExposure",
+]
 
 # Upper bounds of the latency buckets, milliseconds; dense round the target and the hard stop.
 BOUNDS_MS = (1, 2, 3, 5, 7.5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 100, 150, 250, 500, 1_000)
@@ -37,6 +46,42 @@ class RungState(msgspec.Struct, frozen=True, kw_only=True):
     why: str | None = None
 
 
+class TierExposure(msgspec.Struct, frozen=True, kw_only=True):
+    """What the lower rungs may approve at a tier, minor units of the reference currency.
+
+    Attributes:
+        budget: of the fleet, within any hour.
+        share: of what is counted together: a host, or a worker that shares nothing.
+        used: of the share, within the last hour.
+        bound: the most that the fleet approves within any hour.
+        instrument: the most for one instrument, by one host.
+    """
+
+    budget: int
+    share: int
+    used: int
+    bound: int
+    instrument: int
+
+
+class Exposure(msgspec.Struct, frozen=True, kw_only=True):
+    """Stand-in exposure as one process sees it.
+
+    Attributes:
+        window_s: what budgets are of.
+        hosts: of the fleet, as configured.
+        shared: whether all workers of the host count together.
+        weights: how much of an approved amount counts, by rung.
+        tiers: those that have a budget.
+    """
+
+    window_s: int
+    hosts: int
+    shared: bool
+    weights: dict[str, float]
+    tiers: dict[str, TierExposure]
+
+
 class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     """How things stand in one process now; a part that it has nothing of is empty.
 
@@ -49,6 +94,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
         journal: whether records are being taken.
         numbers: other gauges, by the name of the metric without its `stepdown_`.
         errors: what went wrong last, by what it concerns; what is well again is left out.
+        exposure: what the lower rungs may approve; None where they have no bound.
     """
 
     rungs: dict[str, RungState] = {}
@@ -59,6 +105,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     journal: bool = True
     numbers: dict[str, float] = {}
     errors: dict[str, str] = {}
+    exposure: Exposure | None = None
 
 
 class Push(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from app.rule_inputs import liability_shift
 from fallback.rung import Action, Assessment
 from fallback.rungs.tier_default import StandingFacts
 
-__all__ = ["act", "standing_facts"]
+__all__ = ["act", "instead_of_approval", "priced", "standing_facts"]
 
 
 def act(
@@ -24,12 +24,24 @@ def act(
         return _possible(assessment.action, candidate), None
     return policy.decide(
         assessment.score,
-        amount_ref=_priced(candidate, policy),
+        amount_ref=priced(candidate, policy),
         tier=candidate.tier,
         step_up_available=candidate.attempt.step_up_available,
         liability_shift=liability_shift(candidate),
         overrides=None if candidate.merchant is None else candidate.merchant.thresholds,
     )
+
+
+def instead_of_approval(candidate: Candidate) -> Action:
+    """What is done where a rung approves and may not: see `app/stand_in.py`."""
+    return _possible(Action.STEP_UP, candidate)
+
+
+def priced(candidate: Candidate, policy: Policy) -> int:
+    """The amount that policy weighs; a high one where there is no rate for the currency."""
+    if candidate.amount_ref is None:
+        return policy.tier(candidate.tier).amount_high
+    return candidate.amount_ref
 
 
 def standing_facts(candidate: Candidate) -> StandingFacts:
@@ -39,13 +51,6 @@ def standing_facts(candidate: Candidate) -> StandingFacts:
         amount_ref=float("nan") if candidate.amount_ref is None else candidate.amount_ref,
         step_up_available=candidate.attempt.step_up_available,
     )
-
-
-def _priced(candidate: Candidate, policy: Policy) -> int:
-    """The amount that policy weighs; a high one where there is no rate for the currency."""
-    if candidate.amount_ref is None:
-        return policy.tier(candidate.tier).amount_high
-    return candidate.amount_ref
 
 
 def _possible(action: Action, candidate: Candidate) -> Action:

@@ -25,6 +25,7 @@ from app.features.online import OnlineStore, Source
 from app.features.shard import ShardClient
 from app.features.snapshot import Snapshot, load_snapshot
 from app.features.vector import BatchFeatures, FullFeatures, Row
+from app.ledger_file import boot_identity
 from app.models.artifact import Artifact, load_artifact
 from app.models.scorer import ModelScorer
 from app.money import DEFAULT_RATES, Rates, load_rates
@@ -43,6 +44,7 @@ from app.record.token import TokenSigner, token_secret
 from app.rule_inputs import rule_inputs
 from app.rulebook import load_rules
 from app.settings import ScorerSettings
+from app.stand_in import StandIn
 from app.telemetry import Pusher, Telemetry
 from app.verdict import standing_facts
 from app.watched import WatchedFile
@@ -93,6 +95,7 @@ class Scorer:
         target_ms = settings.deadline_target_ms * PRESSURE_SHARE
         self._pressure = Pressure(PressureSettings(target_ms=target_ms))
         self._recorder = Recorder(self._open_journal, region=self._region, clock=self._clock)
+        self._stand_in = self._make_stand_in()
         self.holdings = self._make_holdings()
         self.decider = self._make_decider()
         self._lag = LoopLag(self._clock, told=self._pressure.tick)
@@ -217,8 +220,23 @@ class Scorer:
             ],
             recorder=self._recorder,
             pressure=self._pressure,
+            stand_in=self._stand_in,
             counters_age_max_ms=self._settings.counters_age_max_ms,
             snapshot_age_max_ms=self._snapshot_age_max_ms(),
+        )
+
+    def _make_stand_in(self) -> StandIn | None:
+        """A replay approves nothing: what it measures is the rung, not a budget of today."""
+        if self._settings.replay:
+            return None
+        return StandIn(
+            self._settings.stand_in,
+            hosts=self._settings.fleet_hosts,
+            workers=self._settings.workers,
+            policy=self._policy_in_force,
+            clock=self._clock,
+            identity=boot_identity,
+            telemetry=self.telemetry,
         )
 
     def _make_decider(self) -> Decider:
@@ -235,6 +253,7 @@ class Scorer:
             ),
             brake=VelocityBrake(clock=self._time),
             claims=Claims(self._own_source(), of="attempt", ttl_s=self._settings.attempt_ttl_s),
+            stand_in=self._stand_in,
             recorder=self._recorder,
             signer=TokenSigner(token_secret(self._settings.home / "secrets" / "token")),
             telemetry=self.telemetry,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,6 +33,7 @@ _DRILLS = {
     "kills": "kill workers under load: is any answered decision missing from the journal?",
     "outage": "stream and object storage away: does the backlog drain, once each?",
     "emptied": "the datastore comes back empty: is it built anew, once each?",
+    "exposure": "two hosts of their own on lower rungs: are approvals within the bound?",
     "freshness": "how long from the journal to the counters?",
 }
 
@@ -54,10 +56,14 @@ def run(
         typer.Option(
             min=0.5,
             max=600,
-            help="Seconds of each step of the descent (3), of an outage (60), of freshness (30).",
+            help="Seconds of each step of the descent (3) and of exposure (6), of an outage (60), "
+            "of freshness (30).",
         ),
     ] = None,
     times: Annotated[int, typer.Option(min=1, max=1_000, help="Workers to kill.")] = 50,
+    budget: Annotated[
+        int, typer.Option(min=1, help="Of a tier in the exposure drill, minor units an hour.")
+    ] = 100_000,
     home: Annotated[
         Path, typer.Option(envvar="STEPDOWN_HOME", help="Folder of all state and logs.")
     ] = Path(".stepdown"),
@@ -68,6 +74,10 @@ def run(
     """Run a drill against the service that 'stepdown up' started. Exit code 1 if it fails."""
     if name not in _DRILLS:
         raise OperatorError(f"there is no drill {name!r}; see 'stepdown drill list'.")
+    if name == "exposure":
+        if not _exposure(home, rate, hold or 6.0, budget, json=json):
+            raise typer.Exit(1)
+        return
     from chaos.target import target_of
 
     target = target_of(home, rate, keep_alive=name != "kills")
@@ -82,6 +92,27 @@ def run(
             passed = _outage(target, name, hold or 60.0, json=json)
     if not passed:
         raise typer.Exit(1)
+
+
+def _exposure(home: Path, rate: float, hold_s: float, budget: int, *, json: bool) -> bool:
+    from app.command_line import progress
+    from chaos.exposure import run_exposure
+    from chaos.exposure_table import exposure_found, exposure_table
+    from regions.world.settings import load_settings
+
+    settings = load_settings(environ=os.environ, folder=Path.cwd(), home=home)
+    with progress(json=json) as report:
+        result = run_exposure(
+            settings.home, settings, rate=rate, hold_s=hold_s, budget=budget, report=report
+        )
+    if json:
+        _print_json(
+            {**msgspec.to_builtins(result), "within": result.within, "passed": result.passed}
+        )
+        return result.passed
+    Console().print(exposure_table(result))
+    Console().print(f"{exposure_found(result)}: {_verdict(result.passed)}")
+    return result.passed
 
 
 def _freshness(target: Target, rate: float, seconds: float, *, json: bool) -> bool:

@@ -104,6 +104,8 @@ def status(home: HomeOption = None, json: JsonOption = False) -> None:
             screen.print(display.process_table(now))
             for region, said in readyz.items():
                 screen.print(display.rung_table(region, said))
+                if (exposure := display.exposure_table(region, said)) is not None:
+                    screen.print(exposure)
         if not now.ready:
             raise typer.Exit(1)
 

@@ -37,6 +37,7 @@ class DecisionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
         rung: that answered.
         not_higher: why each higher rung did not.
         reasons: codes, strongest first.
+        withheld: the code for which an approval was withheld: the stand-in budget had no room.
         thresholds: (step_up, decline) as applied.
         model: name, version and provenance of the model that scored.
         versions: identity of policy, rules, snapshot, directory and feature schema.
@@ -71,6 +72,7 @@ class DecisionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     rung: str
     not_higher: dict[str, str]
     reasons: list[str]
+    withheld: str | None = None
     thresholds: tuple[float | None, float] | None = None
     model: Model | None = None
     versions: Mapping[str, str]

@@ -56,6 +56,7 @@ class Made:
         action: what to do.
         thresholds: as applied; None where the rung itself decided.
         reasons: codes, strongest first.
+        withheld: the code for which an approval was withheld; None where none was.
         versions: what was in force.
         deadline_ms: what the decision had.
         trace_id: of the caller's trace.
@@ -70,6 +71,7 @@ class Made:
     reasons: Sequence[str]
     versions: Versions
     deadline_ms: int
+    withheld: str | None = None
     trace_id: str | None = None
 
     def answer(
@@ -134,6 +136,7 @@ class Made:
             rung=answer.rung,
             not_higher=answer.not_higher,
             reasons=list(self.reasons),
+            withheld=self.withheld,
             thresholds=None
             if answer.thresholds is None
             else (answer.thresholds.step_up, answer.thresholds.decline),

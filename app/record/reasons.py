@@ -9,7 +9,7 @@ fraudster would learn, and names no protected attribute.
 A code without a notice is never told:
 
 * a standing policy or a score is no specific reason (12 CFR 1002.9(b)(2));
-* some would teach how fraud is found;
+* some would teach how fraud is found, or when less is looked at;
 * some speak of the merchant, not of who pays;
 * a country of issue may stand for national origin, and is for people to look at first.
 
@@ -28,6 +28,8 @@ __all__ = [
     "CATALOGUE",
     "MODEL_RISK",
     "NOTICES_MAX",
+    "STAND_IN_BUDGET",
+    "STAND_IN_CARD",
     "CatalogueEntry",
     "Family",
     "described",
@@ -35,6 +37,8 @@ __all__ = [
 ]
 
 MODEL_RISK = "MODEL_RISK"
+STAND_IN_BUDGET = "STAND_IN_BUDGET"
+STAND_IN_CARD = "STAND_IN_CARD"
 # More than four principal reasons are not likely to help (12 CFR 1002.9, comment 9(b)(2)-1).
 NOTICES_MAX = 4
 
@@ -188,6 +192,16 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     "STANDING_POLICY": _entry(
         Family.POLICY,
         "The merchant's standing policy for this amount applies.",
+        None,
+    ),
+    STAND_IN_BUDGET: _entry(
+        Family.POLICY,
+        "A lower rung stood in, and what the merchant's tier may approve so was used up.",
+        None,
+    ),
+    STAND_IN_CARD: _entry(
+        Family.POLICY,
+        "A lower rung stood in, and what one card may be approved so was used up.",
         None,
     ),
     "VELOCITY_BIN": _entry(

@@ -1,8 +1,10 @@
 """Computes a decision again from its record: same score to the bit, same action.
 
 What was read from outside is in the record (inputs as scored, merchant entry, velocity); what it
-was made by is kept by identity (models as versions, policy and rules in the archive). Bits agree
-on the same evaluator and architecture.
+was made by is kept by identity (models as versions, policy and rules in the archive). Whether the
+stand-in budget had room is what other attempts had left of it, so that is taken from the record;
+that there was an approval to withhold is computed. Bits agree on the same evaluator and
+architecture.
 """
 
 from __future__ import annotations
@@ -28,9 +30,9 @@ from app.record.frames import Kind
 from app.rule_inputs import rule_inputs
 from app.rulebook import load_rules
 from app.streams.journal_tail import JournalTail
-from app.verdict import act, standing_facts
+from app.verdict import act, instead_of_approval, standing_facts
 from fallback.rules import RuleSet
-from fallback.rung import Assessment, RungName
+from fallback.rung import Action, Assessment, RungName
 from fallback.rungs.tier_default import TierDefaultRung
 
 __all__ = ["Replay", "Replayer", "sampled"]
@@ -84,13 +86,18 @@ class Replayer:
                 ]
             case RungName.RULES:
                 assessment = self._ruled(record, candidate, policy)
-                compared.append(("reasons", record.reasons, list(assessment.reason_codes)))
+                withheld = [] if record.withheld is None else [record.withheld]
+                codes = [*withheld, *assessment.reason_codes]
+                compared.append(("reasons", record.reasons, codes))
             case RungName.TIER_DEFAULT:
                 rung: TierDefaultRung[Candidate] = TierDefaultRung(
                     standing=lambda: policy.standing, facts_of=standing_facts
                 )
                 assessment = rung.assess(candidate)
         action, thresholds = act(candidate, assessment, policy)
+        if record.withheld is not None:
+            compared.append(("action to withhold", Action.APPROVE.value, action.value))
+            action = instead_of_approval(candidate)
         applied = None if thresholds is None else (thresholds.step_up, thresholds.decline)
         compared += [
             ("ranking", record.ranking, assessment.ranking),

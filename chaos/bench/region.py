@@ -31,7 +31,7 @@ from regions.world.lifecycle import bring_down, check_ports, claim, wait_until_r
 from regions.world.plan import Plan
 from regions.world.settings import WorldSettings
 
-__all__ = ["BenchRegion", "Shape", "bench_region", "send"]
+__all__ = ["PORT_OFFSET", "BenchRegion", "Shape", "bench_region", "furnish", "send"]
 
 READY_S = 120.0
 BODIES = 4_000
@@ -160,7 +160,7 @@ def bench_region(
             regions=regions,
             features=shape.features,
         )
-        _furnish(base, own.home, name)
+        furnish(base, own.home, name, into=name)
         plan = _plan(embedded_plan(own, topology), name, dict(shape.environment))
         check_ports(plan)
         try:
@@ -184,15 +184,22 @@ def bench_region(
             bring_down(own.home)
 
 
-def _furnish(base: Path, home: Path, name: str) -> None:
-    """What the processes load: that of the base's region."""
+def furnish(base: Path, home: Path, name: str, *, into: str) -> None:
+    """Copy what the processes of a region load.
+
+    Args:
+        base: home folder that has it.
+        home: to copy to.
+        name: of the region there.
+        into: name of the region here.
+    """
     for part in OWN:
         found = base / part
         if found.is_dir():
-            shutil.copytree(found, home / part)
+            shutil.copytree(found, home / part, dirs_exist_ok=True)
         elif found.exists():
             shutil.copy2(found, home / part)
-    shutil.copytree(base / name / "published", home / name / "published", symlinks=True)
+    shutil.copytree(base / name / "published", home / into / "published", symlinks=True)
 
 
 def _plan(full: Plan, name: str, environment: Mapping[str, str]) -> Plan:

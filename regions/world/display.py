@@ -10,7 +10,7 @@ from rich.table import Table
 from regions.world.control import WorldStatus
 from regions.world.plan import ProcessState
 
-__all__ = ["decision_table", "process_table", "rung_table"]
+__all__ = ["decision_table", "exposure_table", "process_table", "rung_table"]
 
 _STATE_STYLE = {
     ProcessState.WAITING: "dim",
@@ -67,6 +67,21 @@ def rung_table(region: str, readyz: Mapping[str, Any] | None) -> Table | str:
         table.add_row(
             name, "[green]yes[/]" if available else "[red]no[/]", str(rung.get("why") or "")
         )
+    return table
+
+
+def exposure_table(region: str, readyz: Mapping[str, Any] | None) -> Table | None:
+    """One row a tier: what the lower rungs may approve an hour; None where there is no bound."""
+    exposure = (readyz or {}).get("exposure")
+    if not isinstance(exposure, dict):
+        return None
+    alone = "" if exposure["shared"] else "; NOT shared by its workers"
+    title = f"{region}: what lower rungs may approve an hour, {exposure['hosts']} hosts{alone}"
+    columns = ("tier", "budget", "bound of the fleet", "share", "used", "an instrument")
+    table = Table(*columns, title=title, title_justify="left")
+    for name, tier in exposure["tiers"].items():
+        amounts = (tier[fact] for fact in ("budget", "bound", "share", "used", "instrument"))
+        table.add_row(name, *(f"{amount / 100:,.2f}" for amount in amounts))
     return table
 
 

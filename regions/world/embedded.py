@@ -121,6 +121,7 @@ def _environment(
         "STEPDOWN_API_PORT": str(ports.api),
         "STEPDOWN_OPERATIONS_PORT": str(ports.operations),
         "STEPDOWN_WORKERS": str(settings.workers),
+        "STEPDOWN_FLEET_HOSTS": str(len(settings.regions)),  # each region counts as a host
         "STEPDOWN_SOURCES": ",".join(
             f"{name}={_store(name, settings, topology)}" for name in sources
         ),

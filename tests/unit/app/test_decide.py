@@ -21,7 +21,7 @@ from app.money import DEFAULT_RATES, load_rates
 from app.policy import DEFAULT_POLICY, UNKNOWN_TIER, load_policy
 from app.record.claims import Claim, ClaimState
 from app.record.made import Versions
-from app.record.reasons import MODEL_RISK
+from app.record.reasons import MODEL_RISK, STAND_IN_BUDGET
 from app.record.token import TokenSigner, body_hash
 from app.rule_inputs import rule_inputs
 from app.rulebook import DEFAULT_RULES, INPUTS, load_rules
@@ -115,6 +115,18 @@ class ScriptedClaims:
         self.settled.append((tenant, id, body_hash, answer))
 
 
+class ScriptedStandIn:
+    """A stand-in budget that has room, or says for which code it has none."""
+
+    def __init__(self):
+        self.says = None
+        self.asked = []
+
+    def withheld(self, candidate, rung, policy):
+        self.asked.append(rung)
+        return self.says
+
+
 class Pipeline:
     """A decider with everything real but the scores, the directory and the journal."""
 
@@ -128,6 +140,7 @@ class Pipeline:
         self.claims = ScriptedClaims()
         self.telemetry = Telemetry()
         self.pressure = Pressure()
+        self.stand_in = ScriptedStandIn()
         self.signer = TokenSigner(b"s" * 32)
         rates = load_rates(DEFAULT_RATES)
         self.decider = Decider(
@@ -143,6 +156,7 @@ class Pipeline:
             ),
             brake=VelocityBrake(clock=self.clock),
             claims=self.claims,
+            stand_in=self.stand_in,
             recorder=self.records,
             signer=self.signer,
             telemetry=self.telemetry,
@@ -224,6 +238,27 @@ async def test_a_rule_s_step_up_is_a_decline_where_none_is_possible(pipeline):
     unusual = {"amount": {"value": 200_000, "currency": "EUR"}}
     assert (await pipeline.decide(**unusual)).action == "step_up"
     assert (await pipeline.decide(**unusual, step_up_available=False)).action == "decline"
+
+
+@pytest.mark.parametrize(("available", "action"), [(True, "step_up"), (False, "decline")])
+async def test_an_approval_past_the_stand_in_budget_is_stepped_up_or_declined(
+    pipeline, available, action
+):
+    pipeline.full.score, pipeline.rules = SourceUnavailable("gone"), None
+    pipeline.stand_in.says = STAND_IN_BUDGET
+    decision = await pipeline.decide(step_up_available=available)
+    assert (decision.rung, decision.action) == ("tier_default", action)
+    assert [reason.code for reason in decision.reasons] == [STAND_IN_BUDGET, "STANDING_POLICY"]
+    assert pipeline.records.kept[0].withheld == STAND_IN_BUDGET
+    assert pipeline.stand_in.asked == [RungName.TIER_DEFAULT]
+
+
+async def test_what_is_not_approved_takes_nothing_from_the_stand_in_budget(pipeline):
+    pipeline.full.score = 1.0
+    pipeline.stand_in.says = STAND_IN_BUDGET
+    assert (await pipeline.decide()).action == "decline"
+    assert pipeline.stand_in.asked == []
+    assert pipeline.records.kept[0].withheld is None
 
 
 async def test_under_pressure_an_attempt_starts_from_a_lower_rung(pipeline):

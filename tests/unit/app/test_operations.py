@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from app.operations import GONE_S, SILENT_S, Aggregator
-from app.telemetry import BOUNDS_MS, Gauges, Push, RungState
+from app.telemetry import BOUNDS_MS, Exposure, Gauges, Push, RungState, TierExposure
 from fallback.clock import ManualClock
 
 UP, DOWN = RungState(available=True), RungState(available=False, why="breaker_open")
@@ -126,6 +126,34 @@ def test_the_oldest_age_and_the_worst_breaker_stand_for_the_region(region):
     region.push("b", ages={"snapshot": 30.0}, breakers={"model:full": "closed"})
     assert region.metric('stepdown_age_seconds{what="snapshot"}') == 30
     assert region.metric('stepdown_breaker_closed{breaker="model:full"}') == 0
+
+
+def exposure(used, *, shared):
+    tier = TierExposure(budget=1_000, share=500, used=used, bound=1_000, instrument=50)
+    return Exposure(
+        window_s=3_600, hosts=2, shared=shared, weights={"rules": 1.0}, tiers={"standard": tier}
+    )
+
+
+def test_workers_that_share_a_ledger_have_used_what_it_holds(region):
+    region.push("a", exposure=exposure(300, shared=True))
+    region.push("b", exposure=exposure(300, shared=True))
+    assert region.metric('stepdown_exposure_used{tier="standard"}') == 300
+    assert region.metric('stepdown_exposure_share{tier="standard"}') == 500
+    assert region.metric('stepdown_exposure_bound{tier="standard"}') == 1_000
+
+
+def test_workers_that_share_nothing_have_used_the_sum_and_say_so(region):
+    region.push("a", exposure=exposure(300, shared=False))
+    region.push("b", exposure=exposure(40, shared=False))
+    said = region.aggregator.readiness()["exposure"]
+    assert (said["shared"], said["tiers"]["standard"]["used"]) == (False, 340)
+
+
+def test_a_region_without_a_bound_shows_no_exposure(region):
+    region.push("a")
+    assert region.aggregator.readiness()["exposure"] is None
+    assert region.metric('stepdown_exposure_used{tier="standard"}') is None
 
 
 def test_one_scorer_without_a_journal_is_told(region):

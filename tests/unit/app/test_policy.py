@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.budget import StandInBudget
 from app.documents import DocumentError
 from app.policy import (
     DEFAULT_POLICY,
@@ -17,7 +18,7 @@ from app.policy import (
     Policy,
     load_policy,
 )
-from fallback.rung import Action
+from fallback.rung import Action, RungName
 
 TIER = """
     amount_high: 50000
@@ -230,6 +231,10 @@ def test_the_standing_policies_go_with_the_tiers(policy: Policy) -> None:
             f"version: 1\ntiers:\n  unknown:{TIER.replace(', {action: step_up}', '')}",
             "tier 'unknown': the last amount band",
         ),
+        (
+            f"version: 1\ntiers:\n  unknown:{TIER}    stand_in: {{budget_hourly: -1}}",
+            "tier 'unknown': Expected `int` >= 0",
+        ),
     ],
 )
 def test_a_mistake_is_refused_in_one_sentence_that_names_the_tier(
@@ -248,6 +253,27 @@ def test_a_mistake_is_refused_in_one_sentence_that_names_the_tier(
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DocumentError, match="cannot be read"):
         load_policy(tmp_path / "none.yaml")
+
+
+def test_a_policy_says_what_lower_rungs_may_approve_and_how_much_of_it_counts(
+    tmp_path: Path,
+) -> None:
+    stand_in = "    stand_in: {budget_hourly: 9000, instrument_hourly: 300}\n"
+    text = f"version: 1\nstand_in: {{batch: 0.5}}\ntiers:\n  unknown:{TIER}{stand_in}"
+    policy = load_policy(write(tmp_path, text))
+    assert policy.tier("unknown").stand_in == StandInBudget(
+        budget_hourly=9_000, instrument_hourly=300
+    )
+    weights = [policy.weights.of(rung) for rung in RungName]
+    assert weights == [0.0, 0.5, 1.0, 1.0]
+
+
+def test_a_policy_of_before_there_were_budgets_has_none(policy: Policy) -> None:
+    assert policy.tier("standard").stand_in is None
+
+
+def test_every_tier_of_the_default_policy_has_a_budget() -> None:
+    assert all(tier.stand_in for tier in load_policy(DEFAULT_POLICY).tiers.values())
 
 
 def test_the_default_policy_trusts_an_established_merchant_more() -> None:

@@ -81,6 +81,7 @@ class Scorer:
             breakers=list(self.breakers.values()),
             recorder=self.recorder,
             pressure=Pressure(),
+            stand_in=None,
             counters_age_max_ms=30_000,
             snapshot_age_max_ms=36 * 3_600_000,
             wall=lambda: self.now_ms / 1_000,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console, RenderableType
 
 from regions.world.control import ProcessStatus, WorldStatus
-from regions.world.display import decision_table, process_table, rung_table
+from regions.world.display import decision_table, exposure_table, process_table, rung_table
 from regions.world.plan import ProcessState
 
 
@@ -41,6 +41,21 @@ def test_a_rung_that_cannot_be_served_is_shown_with_its_reason():
     shown = text_of(rung_table("us-east-1", readyz))
     assert "full" in shown
     assert "breaker_open" in shown
+
+
+def test_the_bound_of_the_fleet_is_shown_by_tier_in_whole_units():
+    tier = {"budget": 10_000_000, "share": 3_333_333, "used": 123_456, "bound": 9_999_999,
+            "instrument": 50_000}  # fmt: skip
+    exposure = {"hosts": 3, "shared": False, "tiers": {"standard": tier}}
+    shown = text_of(exposure_table("us-east-1", {"exposure": exposure}))
+    for part in ("3 hosts", "NOT shared", "standard", "100,000.00", "99,999.99", "33,333.33",
+                 "1,234.56", "500.00"):  # fmt: skip
+        assert part in shown
+
+
+def test_no_bound_is_shown_where_there_is_none():
+    assert exposure_table("us-east-1", None) is None
+    assert exposure_table("us-east-1", {"exposure": None}) is None
 
 
 def test_a_region_that_does_not_answer_is_said_to_be_silent():
