@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -139,6 +141,8 @@ def bench_region(
             features=shape.features,
         )
         _furnish(base, own.home, name)
+        # Whoever ends the measurement ends the region with it.
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
             plan = _plan(embedded_plan(own, topology), name, dict(shape.environment))
             check_ports(plan)
@@ -155,6 +159,7 @@ def bench_region(
             raise OperatorError(str(error)) from error
         finally:
             bring_down(own.home)
+            signal.signal(signal.SIGTERM, before)
 
 
 def _furnish(base: Path, home: Path, name: str) -> None:

@@ -67,11 +67,12 @@ def test_every_request_has_an_id_of_its_own_and_every_answer_its_rung():
     rules = HEAD % (16, b'{"rung":"rules"}')
     full = HEAD % (len(FULL), FULL)
     with server(lambda number: full if number % 2 else rules) as (serving, bodies):
-        sent = serving.send(Phase(seconds=0.5), connections=1)
+        sent = serving.send(Phase(seconds=1.0), connections=1)
     ids = {json.loads(body)["attempt_id"] for body in bodies}
-    assert len(ids) == len(bodies) >= len(sent.latency_ms) > 10
+    assert len(ids) == len(bodies) >= len(sent.latency_ms) > 1
     assert sent.failures == {}
-    assert rungs_of(sent)["full"] == pytest.approx(0.5, abs=0.05)
+    shares = rungs_of(sent)
+    assert abs(shares["full"] - shares["rules"]) * len(sent.rung) <= 1.1
 
 
 def test_refusals_and_hang_ups_are_failures_by_kind():
