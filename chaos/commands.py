@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from app.errors import OperatorError
-from chaos.bench_commands import bench
+from chaos.bench.commands import bench
 
 if TYPE_CHECKING:
     from chaos.target import Target

@@ -13,9 +13,10 @@ from app.registry import Registry
 from app.samples import load_samples
 from chaos.load import Load
 from regions.world.control import World
-from regions.world.errors import WorldError
+from regions.world.errors import SettingsError, WorldError
+from regions.world.settings import WorldSettings, load_settings
 
-__all__ = ["Target", "target_of"]
+__all__ = ["Target", "settings_of", "target_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +64,15 @@ def target_of(home: Path, rate: float, *, keep_alive: bool = True) -> Target:
         keep_alive=keep_alive,
     )
     return Target(world, load, region, home / region)
+
+
+def settings_of(home: Path) -> WorldSettings:
+    """The settings of the local world, for a region of one's own beside it.
+
+    Raises:
+        OperatorError: a setting cannot be used.
+    """
+    try:
+        return load_settings(environ=os.environ, folder=Path.cwd(), home=home)
+    except SettingsError as error:
+        raise OperatorError(f"{error}.") from None

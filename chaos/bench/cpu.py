@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Cores", "tree", "used_s"]
+__all__ = ["Cores", "pin", "tree", "used_s"]
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -17,11 +17,11 @@ class Cores:
     """What runs where.
 
     Attributes:
-        scorers: the measured server's alone.
-        others: of datastores, appliers and generator.
+        server: the measured server's alone.
+        others: of everything else, the generator included.
     """
 
-    scorers: frozenset[int]
+    server: frozenset[int]
     others: frozenset[int]
 
     @classmethod
@@ -37,12 +37,19 @@ def tree(pid: int) -> list[int]:
     return [pid, *(below for child in children for below in tree(int(child)))]
 
 
+def pin(pids: Iterable[int], cores: frozenset[int]) -> None:
+    """Keep processes, all their threads and what those start, on some cores."""
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), cores)
+
+
 def used_s(pids: Iterable[int]) -> float:
     """CPU that processes have used so far, user and system, seconds."""
     return sum(_used_s(pid) for pid in pids)
 
 
 def _used_s(pid: int) -> float:
-    """From the scheduler's own account, in nanoseconds where the kernel has it."""
+    """In the kernel's ticks, of which a measurement of seconds has hundreds."""
     fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S

@@ -2,42 +2,46 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 import redis
 
 from app.bootstrap import ensure_published
+from app.errors import OperatorError
 from app.features.sets import feature_set
 from app.models.training.history import load_history
 from app.registry import Registry
-from chaos.bench.cpu import Cores, tree
-from chaos.bench.generator import PLACEHOLDER, Job, Phase, Sent
+from chaos.bench.cpu import Cores, pin, tree
+from chaos.bench.generator import PLACEHOLDER, Phase
+from chaos.bench.serving import Serving, request
 from regions.topology import load_topology
 from regions.world.control import World
 from regions.world.embedded import embedded_plan
+from regions.world.errors import WorldError
 from regions.world.home import Home
 from regions.world.lifecycle import bring_down, check_ports, claim, wait_until_ready
 from regions.world.plan import Plan
 from regions.world.settings import WorldSettings
 
-__all__ = ["PORT_OFFSET", "BenchRegion", "Shape", "bench_region", "furnish", "send"]
+__all__ = ["PORT_OFFSET", "SPARE_PORT", "BenchRegion", "Shape", "bench_region", "furnish"]
 
 READY_S = 120.0
 BODIES = 4_000
 WARM_UP = Phase(seconds=6.0)
 # Away from the service that may run here.
 PORT_OFFSET = 4_000
+# A region leaves this one of its ports free, and the two that follow.
+SPARE_PORT = 30
 OWN = ("secrets", "trusted-keys", "keys.json", "dev-key")
 
 
@@ -67,60 +71,36 @@ class BenchRegion:
     Attributes:
         world: its processes.
         name: of the region.
-        host: of its API.
-        port: of its API.
-        requests: whole HTTP requests to send.
-        cores: what runs where.
+        home: folder of its state.
+        serving: its API.
+        attempts: bodies that are sent, before they are JSON.
     """
 
     world: World
     name: str
-    host: str
-    port: int
-    requests: list[bytes]
-    cores: Cores
+    home: Path
+    serving: Serving
+    attempts: Sequence[Mapping[str, Any]]
 
-    def pid(self, part: str) -> int:
-        """Of a process: "scorer", "applier" and such."""
-        pid = self.world.process(f"{self.name}/{part}").pid
+    @property
+    def published(self) -> Path:
+        """Folder of what its scorers load."""
+        return self.home / self.name / "published"
+
+    def scorer(self) -> int:
+        """The scorers' master process."""
+        pid = self.world.process(f"{self.name}/scorer").pid
         assert pid is not None
         return pid
 
-    def datastores(self) -> list[int]:
-        """Processes of every store and shard."""
+    def stores(self) -> list[redis.Redis]:
+        """A client of each datastore that is read, region by region."""
+        password = Home(self.home).datastore_password.read_text("utf-8").strip()
         return [
-            one.pid
+            redis.Redis(port=one.port, password=password, protocol=2)
             for one in self.world.status().processes
-            if "/datastore" in one.name and one.pid is not None
+            if "/datastore" in one.name and one.port is not None
         ]
-
-    def send(self, *phases: Phase, connections: int = 32, seed: int = 7) -> Sent:
-        """Send attempts, from a process on the cores of the generator."""
-        job = Job(
-            host=self.host,
-            port=self.port,
-            requests=self.requests,
-            phases=list(phases),
-            connections=connections,
-            seed=seed,
-        )
-        return send(job, self.cores)
-
-
-def send(job: Job, cores: Cores) -> Sent:
-    """Carry out a job in a process of its own.
-
-    Raises:
-        subprocess.CalledProcessError: the generator failed.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", "chaos.bench.generator"],
-        input=msgspec.json.encode(job),
-        stdout=subprocess.PIPE,
-        check=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, cores.others),
-    )
-    return msgspec.json.decode(done.stdout, type=Sent)
 
 
 @contextmanager
@@ -130,7 +110,7 @@ def bench_region(
     settings: WorldSettings,
     report: Callable[[float, str], None] = lambda _share, _what: None,
 ) -> Iterator[BenchRegion]:
-    """Bring a region up for as long as the block lasts, warm.
+    """Bring a region up for as long as the block lasts, pinned and warm.
 
     Args:
         base: home folder whose models, keys and simulated history are used; made where missing.
@@ -139,7 +119,7 @@ def bench_region(
         report: told the share done and what is being done.
 
     Raises:
-        WorldError: it does not start.
+        OperatorError: it does not start.
     """
     topology, name = load_topology(), settings.regions[0]
     ensure_published(base, name, feature_set(shape.features), report)
@@ -161,27 +141,25 @@ def bench_region(
             features=shape.features,
         )
         furnish(base, own.home, name, into=name)
-        plan = _plan(embedded_plan(own, topology), name, dict(shape.environment))
-        check_ports(plan)
+        # Whoever ends the measurement ends the region with it.
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
+            plan = _plan(embedded_plan(own, topology), name, dict(shape.environment))
+            check_ports(plan)
             with claim(own.home) as claimed:
                 world = claimed.launch(plan)
             wait_until_ready(world, timeout_s=READY_S, on_status=lambda _status: None)
             _replicate(world, own.home, name, others[: shape.sources - 1])
-            ports = topology.ports(name, own.port_base)
-            region = BenchRegion(
-                world=world,
-                name=name,
-                host=own.connect_host,
-                port=ports.api,
-                requests=_requests(base, own.connect_host, ports.api),
-                cores=Cores.of_machine(),
-            )
+            port = topology.ports(name, own.port_base).api
+            region = _region(world, own, name, port, attempts=_attempts(base), key=_key(base))
             _pin(region)
-            region.send(WARM_UP)
+            region.serving.send(WARM_UP)
             yield region
+        except WorldError as error:
+            raise OperatorError(str(error)) from error
         finally:
             bring_down(own.home)
+            signal.signal(signal.SIGTERM, before)
 
 
 def furnish(base: Path, home: Path, name: str, *, into: str) -> None:
@@ -224,26 +202,52 @@ def _replicate(world: World, home: Path, name: str, others: list[str]) -> None:
                 store.replicaof("127.0.0.1", str(status.port(f"{name}/{part}")))
 
 
+def _region(
+    world: World,
+    own: WorldSettings,
+    name: str,
+    port: int,
+    *,
+    attempts: Sequence[Mapping[str, Any]],
+    key: str,
+) -> BenchRegion:
+    headers = {"X-Api-Key": key, "Host": f"{own.connect_host}:{port}"}
+    serving = Serving(
+        host=own.connect_host,
+        port=port,
+        requests=[request("/v1/decisions", headers, msgspec.json.encode(one)) for one in attempts],
+        cores=Cores.of_machine(),
+        trees=lambda: _trees(world),
+    )
+    return BenchRegion(world=world, name=name, home=own.home, serving=serving, attempts=attempts)
+
+
+def _trees(world: World) -> dict[str, list[int]]:
+    """Processes by part: scorer, applier, datastores and others."""
+    found: dict[str, list[int]] = {"scorer": [], "applier": [], "datastores": [], "others": []}
+    for process in world.status().processes:
+        part = process.name.partition("/")[2]
+        kind = "datastores" if part.startswith("datastore") else part
+        if process.pid is not None:
+            found[kind if kind in found else "others"] += tree(process.pid)
+    return found
+
+
 def _pin(region: BenchRegion) -> None:
-    """The scorers on cores of their own, everything else on the others."""
-    for process in region.world.status().processes:
-        own = process.name == f"{region.name}/scorer"
-        assert process.pid is not None
-        for pid in tree(process.pid):
-            os.sched_setaffinity(pid, region.cores.scorers if own else region.cores.others)
+    """The scorers on cores of their own, everything else, also what starts later, on the others."""
+    cores = region.serving.cores
+    pin([region.world.status().supervisor_pid], cores.others)
+    for part, pids in region.serving.trees().items():
+        pin(pids, cores.server if part == "scorer" else cores.others)
 
 
-def _requests(base: Path, host: str, port: int) -> list[bytes]:
-    """The last attempts of the simulated history, as they come over the wire."""
-    key = Registry(base).dev_key.read_text("ascii").strip()
+def _key(base: Path) -> str:
+    return Registry(base).dev_key.read_text("ascii").strip()
+
+
+def _attempts(base: Path) -> list[dict[str, Any]]:
+    """The last attempts of the simulated history, each sent with a fresh id."""
     history = load_history(Registry(base).data)
     rows = np.arange(max(0, len(history) - BODIES), len(history))
-    head = (
-        f"POST /v1/decisions HTTP/1.1\r\nHost: {host}:{port}\r\nX-Api-Key: {key}\r\n"
-        "Content-Type: application/json\r\nContent-Length: "
-    )
-    found = []
-    for document in history.take(rows).documents():
-        body = msgspec.json.encode({**document, "attempt_id": PLACEHOLDER.decode()})
-        found.append(f"{head}{len(body)}\r\n\r\n".encode() + body)
-    return found
+    fresh = PLACEHOLDER.decode()
+    return [{**one, "attempt_id": fresh} for one in history.take(rows).documents()]

@@ -7,7 +7,7 @@ import pytest
 from app.features.packed import layouts_of
 from app.features.reference import REFERENCE
 from app.features.wide import WIDE
-from chaos.write_side import measure_write_side
+from chaos.bench.write_side import measure_write_side
 
 
 @pytest.mark.parametrize(("features", "changes"), [(REFERENCE, 5), (WIDE, 7)], ids=["40", "340"])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from app.errors import OperatorError
-from chaos.cold_start import Ranking, compared
-from chaos.peers import _codes, ensure_peers
+from chaos.bench.cold_start import Ranking, compared
+from chaos.bench.cold_start_peers import _codes, ensure_peers
 
 ROWS = 700
 

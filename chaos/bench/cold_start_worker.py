@@ -1,8 +1,10 @@
-"""Fits XGBoost and LightGBM. Runs in the peers' own environment: `python -I peer_worker.py FOLDER`.
+"""Fits XGBoost and LightGBM, in an environment of their own.
 
-It imports nothing of the project. FOLDER holds arrays, see `chaos.peers`; written back are
-`<peer>.npy`, the log odds of the test rows, and `<peer>.json`, how they were come by. Each line on
-standard output is a share done and what is being done.
+    python -I cold_start_worker.py FOLDER
+
+It imports nothing of the project. FOLDER holds arrays, see `chaos.bench.cold_start_peers`; written
+back are `<peer>.npy`, the log odds of the test rows, and `<peer>.json`, how they were come by. Each
+line on standard output is a share done and what is being done.
 
 Nobody shall say that the peers were held back. Each is fitted with every combination of a small
 grid, with at most as many trees and as deep ones as CatBoost has, stopped where average precision

@@ -1,16 +1,14 @@
 """The peers that models are compared with, in an environment of their own.
 
 XGBoost and LightGBM are no dependencies of the project: they are installed beside it, from a hashed
-lock of their own, when they are first asked for, and `chaos.peer_worker` runs there. Arrays go
-over as files.
+lock of their own, when they are first asked for, and `chaos.bench.cold_start_worker` runs there.
+Arrays go over as files.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
-import venv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +19,13 @@ import numpy.typing as npt
 
 from app.errors import OperatorError
 from app.models.training.fitting import Columns, Lesson
+from chaos.bench.environment import REQUIREMENTS, ensure_environment, last_line
 
 __all__ = ["PEERS", "Peers", "Said", "ensure_peers"]
 
 PEERS = ("xgboost", "lightgbm")
-LOCK = Path(__file__).parents[1] / "requirements" / "peers.lock"
-WORKER = Path(__file__).with_name("peer_worker.py")
-INSTALL_S_MAX = 900
+LOCK = REQUIREMENTS / "peers.lock"
+WORKER = Path(__file__).with_name("cold_start_worker.py")
 # On a busy machine, threads that wait must not spin: they would keep the others from working.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
@@ -114,7 +112,7 @@ class Peers:
                 done, _, what = line.strip().partition(" ")
                 report(float(done), what)
         if worker.returncode:
-            raise OperatorError(f"a peer failed: {_last_line(errors.read_text())}")
+            raise OperatorError(f"a peer failed: {last_line(errors.read_text())}")
 
 
 def ensure_peers(folder: Path, report: Callable[[str], None], *, lock: Path = LOCK) -> Peers:
@@ -128,32 +126,7 @@ def ensure_peers(folder: Path, report: Callable[[str], None], *, lock: Path = LO
     Raises:
         OperatorError: it cannot be made.
     """
-    python, ready = folder / "bin" / "python", folder / ".ready"
-    content = hashlib.sha256(lock.read_bytes()).hexdigest()
-    if ready.exists() and ready.read_text() == content:
-        return Peers(python)
-    report("setting up XGBoost and LightGBM (about 300 MB)")
-    try:
-        venv.create(folder, clear=True, with_pip=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise OperatorError(
-            f"no environment for XGBoost and LightGBM can be made in {folder}: {error}."
-        ) from None
-    words = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes"]
-    done = subprocess.run(  # noqa: S603 - pip of an environment that we made
-        [python, *words, "-r", lock],
-        capture_output=True,
-        text=True,
-        timeout=INSTALL_S_MAX,
-        check=False,
-    )
-    if done.returncode:
-        raise OperatorError(
-            f"XGBoost and LightGBM are missing and cannot be installed from {lock.name}: "
-            f"{_last_line(done.stderr)}"
-        )
-    ready.write_text(content)
-    return Peers(python)
+    return Peers(ensure_environment(folder, "XGBoost and LightGBM", report, lock))
 
 
 def _codes(
@@ -167,8 +140,3 @@ def _codes(
         known = words[near] == categories[:, at]
         codes[:, at] = np.where(known, near, -1)
     return codes
-
-
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return (lines[-1] if lines else "it said nothing").rstrip(".") + "."

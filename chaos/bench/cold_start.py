@@ -36,7 +36,7 @@ from app.models.training.history import History, HistoryError
 from app.models.training.inputs import Table, inputs_of
 from app.models.training.metrics import RankCurve
 from app.models.training.segments import cold_of
-from chaos.peers import PEERS, Peers
+from chaos.bench.cold_start_peers import PEERS, Peers
 
 __all__ = ["DRAWS", "Ranking", "compared", "measure_cold_start"]
 
