@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -98,9 +97,9 @@ def _exposure(home: Path, rate: float, hold_s: float, budget: int, *, json: bool
     from app.command_line import progress
     from chaos.exposure import run_exposure
     from chaos.exposure_table import exposure_found, exposure_table
-    from regions.world.settings import load_settings
+    from chaos.target import settings_of
 
-    settings = load_settings(environ=os.environ, folder=Path.cwd(), home=home)
+    settings = settings_of(home)
     with progress(json=json) as report:
         result = run_exposure(
             settings.home, settings, rate=rate, hold_s=hold_s, budget=budget, report=report
