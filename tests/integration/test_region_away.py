@@ -12,7 +12,7 @@ from app.candidate import Candidate, entity_ids
 from app.features.applier import APPLIED_KEY, Applied
 from app.features.online import OnlineStore, Source
 from app.features.reference import REFERENCE
-from app.features.shard import ShardClient, client
+from app.features.shard import ShardClient
 from app.features.snapshot import load_snapshot
 from app.features.vector import BatchFeatures, FullFeatures
 from app.models.artifact import load_artifact
@@ -59,11 +59,7 @@ async def store(servers):
     sources = [
         Source(
             region,
-            [
-                ShardClient(
-                    client(server.shard, password=None, timeout_ms=TIMEOUT_MS), region=region
-                )
-            ],
+            [ShardClient(server.shard, password=None, timeout_ms=TIMEOUT_MS, region=region)],
             breakers=[breaker(region)],
         )
         for region, server in zip(REGIONS, servers, strict=True)
