@@ -31,14 +31,14 @@ up: setup  ## bring a region up, post a few attempts, print the decisions
 down:  ## stop everything that `make up` started
 	@if [ -x $(BIN)/stepdown ]; then $(BIN)/stepdown down; else echo "nothing to stop: there is no $(VENV) yet."; fi
 
-check: setup  ## lint, types, import directions, unit tests (under 2 minutes)
+check: setup  ## lint, types, import directions, unit tests (under 3 minutes)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/pytest -q tests/unit tests/property tests/architecture
 
-test: check  ## everything that CI runs (about 10 minutes)
+test: check  ## everything that CI runs (about 15 minutes)
 	@$(BIN)/pytest -q tests/integration tests/contract tests/drills
 
 prices: setup  ## measure what each rung costs, write it into README.md (DATA=file of the public set)
