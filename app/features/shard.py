@@ -2,8 +2,8 @@
 
 Commands of the same loop turn leave in one write: the counters of every waiting attempt and the
 claims on their attempt ids are one round trip. Replies come in the order of the commands, so a
-reply needs no id, and a server that is slow is not made slower by new connections. A driver's
-pipeline costs some 50 us of CPU a command; this costs 3.
+reply needs no id, and a server that is slow is not made slower by new connections. Nothing
+is made for a command but its bytes and a future.
 
 A command fails with the ladder's errors and never later than its time-out. What is answered after
 that is thrown away; a server that has been silent for `SILENT_TIMEOUTS` of them is hung up on, and

@@ -1,7 +1,8 @@
 """A second evaluator of the same model: several times faster on a few rows, and watched.
 
 CatBoost spends most of a small batch on making a pool of its rows. lignum reads the same `.cbm` and
-walks the same trees from plain lists: 3 us a row instead of 13 to 130. It is young, so it serves
+walks the same trees from plain lists: of 200 trees, 4 us for one row and 1 us a row in batches of
+32, where CatBoost takes 139 and 13. It is young, so it serves
 only while it gives CatBoost's scores to the last bit:
 
 * when a model is loaded, on its golden rows;
