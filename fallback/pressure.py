@@ -17,28 +17,19 @@ many are in flight says more of the batch than of the load. Rising in proportion
 steady rate is what keeps additive-increase controllers stable (Chiu and Jain, 1989); turning down
 what is optional in each answer rather than refusing some is brownout (Klein et al., 2014).
 
-Nothing is refused here. Work that no checkout waits for goes first: `spares` says for what.
+Nothing is refused here.
 """
 
 from __future__ import annotations
 
-import enum
 from collections import deque
 from dataclasses import dataclass
 
 from fallback.rung import RungName
 
-__all__ = ["Pressure", "PressureSettings", "Priority"]
+__all__ = ["Pressure", "PressureSettings"]
 
 _RUNGS = tuple(RungName)
-
-
-class Priority(enum.IntEnum):
-    """Who waits for an answer."""
-
-    SHADOW = 0  # nobody: a model on trial
-    RESCORE = 1  # somebody, but not a checkout
-    LIVE = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +103,3 @@ class Pressure:
         if whole:
             self.turned_down += 1
         return _RUNGS[whole]
-
-    def spares(self, priority: Priority) -> bool:
-        """Whether there is room for work of a priority: shadow work first, live always."""
-        if priority is Priority.LIVE:
-            return True
-        return self.depth == 0.0 if priority is Priority.SHADOW else self.depth < 0.5

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from fallback.pressure import Pressure, PressureSettings, Priority
+from fallback.pressure import Pressure, PressureSettings
 from fallback.rung import RungName
 
 SETTINGS = PressureSettings(target_ms=10.0, ticks=3, rise=0.1, rise_max=0.5, fall=0.05)
@@ -75,16 +75,6 @@ def test_a_server_with_cheaper_lower_rungs_settles_where_its_queue_is_short():
             worst_ms = max(worst_ms, queued_ms)
     assert worst_ms < 40.0
     assert 1.0 < pressure.depth < 2.9
-
-
-@pytest.mark.parametrize(
-    ("depth", "spared"),
-    [(0.0, {0, 1, 2}), (0.3, {1, 2}), (0.6, {2}), (3.0, {2})],
-)
-def test_shadow_work_goes_first_then_rescores_and_live_never(depth, spared):
-    pressure = pressed()
-    pressure.depth = depth
-    assert {priority for priority in Priority if pressure.spares(priority)} == spared
 
 
 @pytest.mark.parametrize(
