@@ -107,6 +107,8 @@ def _measured(
     from app.models.training.price_list import PriceList, priced_by_folds, priced_last_week
 
     share = 1.0 if public is None else 0.4
+    # First, so that whatever is wrong with it is said before anything is computed.
+    own = None if public is None else read_history(public, mapping)
     history, settings = _simulated(data, report)
     priced: list[Priced] = [
         priced_last_week(
@@ -117,11 +119,10 @@ def _measured(
             report=lambda done, what: report(share * done, f"simulation: {what}"),
         )
     ]
-    if public is not None:
-        report(share, "public: reading")
+    if own is not None:
         priced.append(
             priced_by_folds(
-                read_history(public, mapping),
+                own,
                 REFERENCE,
                 FoldPlan(protocol=protocol, folds=1),
                 seeds=SEEDS,
