@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from app.features import kernel
 from app.features.rings import Float64s, Int64s
 from app.features.spec import Counter, Feature, Formula
 
@@ -37,6 +38,7 @@ class Formulas:
         """
         self._width = len(features)
         place = {counter.name: at for at, counter in enumerate(counters)}
+        self._plan = kernel.features_plan(features, place)
         self._groups = [
             (
                 formula,
@@ -60,6 +62,21 @@ class Formulas:
         Returns:
             Shape (rows, features).
         """
+        if kernel.BUILT and values.dtype == np.float64:
+            result = np.empty((len(values), self._width), dtype=np.float32)
+            kernel.compute(
+                self._plan,
+                np.ascontiguousarray(values),
+                amount=np.ascontiguousarray(amount, dtype=np.float64),
+                now_ms=np.ascontiguousarray(now_ms, dtype=np.int64),
+                priors=(PRIOR_RATE, PRIOR_ATTEMPTS, DEVIATION_COUNT_MIN),
+                result=result,
+            )
+            return result
+        return self._by_numpy(values, amount=amount, now_ms=now_ms)
+
+    def _by_numpy(self, values: Float64s, *, amount: Float64s, now_ms: Int64s) -> Float32s:
+        """The same without the kernel."""
         result = np.empty((len(values), self._width), dtype=np.float32)
         with np.errstate(invalid="ignore", divide="ignore"):
             for formula, where, of in self._groups:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from app.features import kernel
 from app.features.applier import Applied, shard_of
 from app.features.formulas import Float32s, Formulas
 from app.features.packed import Reader, Records, Unreadable, key, layouts_of
@@ -98,7 +99,7 @@ class Reply:
     """
 
     region: str
-    values: Mapping[str, bytes]
+    values: dict[str, bytes]
     shards: tuple[Applied | RungError, ...]
 
 
@@ -109,6 +110,14 @@ class _Found(NamedTuple):
     region: str
     row: int
     raw: bytes
+
+
+class _Part(NamedTuple):
+    """What one source answered about one entity: row and key of whom it was asked for."""
+
+    region: str
+    asked: list[tuple[int, str]]
+    values: dict[str, bytes]
 
 
 class MergePlan:
@@ -133,6 +142,7 @@ class _Columns:
 
     def __init__(self, reader: Reader, horizon_ms: int, place: Mapping[str, int]) -> None:
         layout = reader.layout
+        self.fold = kernel.fold_plan(layout, horizon_ms, place)
         self.decode: Callable[[Sequence[bytes]], Records] = reader.decode
         self.windows = layout.windows
         self.horizon_ms = horizon_ms
@@ -160,9 +170,9 @@ class Merge:
         self._values = np.zeros((rows, plan.width))
         self._bitmaps = np.zeros((rows, plan.width), dtype=np.uint64)
         self._mapped = np.zeros((rows, entities), dtype=bool)
-        self._live = np.zeros((rows, entities), dtype=bool)
+        self._live = np.zeros((entities, rows), dtype=bool)
         self._answered = np.zeros((rows, entities), dtype=np.int64)
-        self._found: list[list[_Found]] = [[] for _ in plan.entities]
+        self._parts: list[list[_Part]] = [[] for _ in plan.entities]
         self._sources = 0
         self._missing: RungError | None = None
         self._positions: dict[str, Positions] = {}
@@ -176,7 +186,7 @@ class Merge:
 
     def add(self, reply: Reply) -> None:
         """Take one source's answer in."""
-        at_source, self._sources = self._sources, self._sources + 1
+        self._sources += 1
         shards = len(reply.shards)
         usable = [self._noted(reply.region, at, own) for at, own in enumerate(reply.shards)]
         for at, keys in enumerate(self._keys):
@@ -184,11 +194,7 @@ class Merge:
             if not all(usable):
                 asked = [(row, name) for row, name in keys if usable[shard_of(name, shards)]]
             self._answered[[row for row, _ in asked], at] += 1
-            self._found[at] += [
-                _Found(at_source, reply.region, row, raw)
-                for row, name in asked
-                if (raw := reply.values.get(name)) is not None
-            ]
+            self._parts[at].append(_Part(reply.region, asked, reply.values))
 
     def _noted(self, region: str, shard: int, own: Applied | RungError) -> bool:
         if isinstance(own, RungError):
@@ -199,15 +205,36 @@ class Merge:
         self._oldest_ms = oldest
         return True
 
-    def _merge_entity(self, at: int, found: Sequence[_Found], as_of_ms: Int64s) -> None:
-        """Read the values of one entity, of all sources at once, and merge them by row."""
+    def _merge_entity(self, at: int, as_of_ms: Int64s) -> None:
+        """Merge what all sources have of one entity, the sources in their order."""
+        if not kernel.BUILT:
+            parts = enumerate(self._parts[at])
+            self._merge_found(at, [one for of in parts for one in _found(*of)], as_of_ms)
+            return
+        for source, part in enumerate(self._parts[at]):
+            foreign = kernel.fold(
+                self._plan.columns[at].fold,
+                part.asked,
+                part.values,
+                as_of_ms,
+                values=self._values,
+                bitmaps=self._bitmaps,
+                live=self._live[at],
+            )
+            found = [_Found(source, part.region, row, raw) for row, raw in foreign]
+            self._merge_found(at, found, as_of_ms)
+
+    def _merge_found(self, at: int, found: Sequence[_Found], as_of_ms: Int64s) -> None:
+        """Read values of one entity, of whichever schema, with numpy and merge them by row."""
+        if not found:
+            return
         columns = self._plan.columns[at]
         try:
             records = columns.decode([one.raw for one in found])
         except Unreadable as error:
             if len(found) > 1:
                 for one in found:  # find the one that spoils the batch
-                    self._merge_entity(at, [one], as_of_ms)
+                    self._merge_found(at, [one], as_of_ms)
                 return
             region, row = found[0].region, found[0].row
             self._missing = self._missing or DependencyCorrupt(str(error), dependency=region)
@@ -222,7 +249,7 @@ class Merge:
             start = sources.index(source)
             part = slice(start, start + sources.count(source))
             of = rows[part]
-            self._live[of, at] |= alive[part]
+            self._live[at, of] |= alive[part]
             self._values[of[:, None], columns.additive] += windows.totals[part]
             self._bitmaps[of[:, None], columns.distinct] |= windows.bitmaps[part]
             last = (of[:, None], columns.last)
@@ -238,17 +265,16 @@ class Merge:
             read_ms: when they were read, where that is another time: their age is measured by it.
         """
         plan = self._plan
-        now = np.broadcast_to(np.asarray(as_of_ms), len(self._values))
-        for at, found in enumerate(self._found):
-            if found:
-                self._merge_entity(at, found, now)
+        now = np.full(len(self._values), as_of_ms, dtype=np.int64)
+        for at in range(len(plan.entities)):
+            self._merge_entity(at, now)
         known = self._answered > 0
         # A withdrawal may be applied before what it withdraws, which is nothing less than nothing.
         values = np.maximum(self._values, 0.0)
         values[:, plan.distinct] = np.bitwise_count(self._bitmaps[:, plan.distinct])
         values[~(self._mapped & known)[:, plan.entity_of_counter]] = np.nan
         inputs = plan.formulas.inputs(values, amount=self._amount, now_ms=now)
-        states = _STATES[self._mapped * (1 + known + (known & self._live))].tolist()
+        states = _STATES[self._mapped * (1 + known + (known & self._live.T))].tolist()
         present = self._answered.sum(axis=1) / np.maximum(
             (known & self._mapped).sum(axis=1) * self._sources, 1
         )
@@ -270,3 +296,11 @@ class Merge:
             else self._missing or SourceUnavailable("there is nothing to ask for")
             for row in range(len(values))
         ]
+
+
+def _found(source: int, part: _Part) -> list[_Found]:
+    return [
+        _Found(source, part.region, row, raw)
+        for row, name in part.asked
+        if (raw := part.values.get(name)) is not None
+    ]

@@ -28,6 +28,7 @@ from app.features.rings import Bools, Float64s, Int64s, UInt64s
 from app.features.spec import Counter, Entity, FeatureSet
 
 __all__ = [
+    "HEAD_BYTES",
     "Layout",
     "Reader",
     "Records",
@@ -40,6 +41,7 @@ __all__ = [
 
 MAGIC = b"SD"
 HEADER_BYTES = 16
+HEAD_BYTES = 4  # magic and schema
 SATURATED = np.uint32(1)
 U32_MAX = 2**32 - 1
 
@@ -74,6 +76,7 @@ class Layout:
         schema: of the feature set.
         entity: whose values these are.
         additive, distinct, last: the counters, by how they are read and merged.
+        blocks: their rings, in the order of the value.
         counts: kinds of events that change a value at all; the others pass it by.
         dtype: of one value.
         size: bytes of one value.
@@ -92,13 +95,13 @@ class Layout:
         self.distinct = tuple(c for c in counters if family(c) == "distinct")
         self.last = tuple(c for c in counters if family(c) == "last")
         self._head = MAGIC + schema.to_bytes(2, "little")
-        self._blocks = blocks_of((self.additive, self.distinct))
+        self.blocks = blocks_of((self.additive, self.distinct))
         self.counts = int(np.bitwise_or.reduce([int(c.counts | c.minus) for c in counters]))
         self._last_counts = np.array([int(c.counts) for c in self.last], dtype=np.int64)
         self._last_horizon_ms = np.array([c.ring.window_ms for c in self.last], dtype=np.int64)
         self.dtype = np.dtype(
             [("magic", "S2"), ("schema", "<u2"), ("flags", "<u4"), ("base", "<i8")]
-            + [block.field for block in self._blocks]
+            + [block.field for block in self.blocks]
             + ([("last", "<i8", (len(self.last),))] if self.last else [])
         )
         self.size = int(self.dtype.itemsize)
@@ -131,7 +134,7 @@ class Layout:
         base = records["base"]
         totals = np.zeros((len(records), len(self.additive)))
         bitmaps = np.zeros((len(records), len(self.distinct)), dtype=np.uint64)
-        for block in self._blocks:
+        for block in self.blocks:
             if block.distinct:
                 bitmaps[:, block.at] = block.rings.unions(records[block.name], base, now_ms)
                 continue
@@ -161,7 +164,7 @@ class Layout:
         base = records["base"]
         counted = np.zeros(len(rows), dtype=bool)
         late = np.zeros(len(rows), dtype=bool)
-        for block in self._blocks:
+        for block in self.blocks:
             cells = records[block.name]
             block.rings.clear_passed(cells, old, base)
             added = block.added(events)
@@ -184,7 +187,7 @@ class Layout:
         """Values of the schema before, in this layout; counters that are new to it start empty."""
         result = self.blank(len(records))
         result["flags"], result["base"] = records["flags"], records["base"]
-        for block in self._blocks:
+        for block in self.blocks:
             for column, mine in enumerate(block.columns):
                 found = before._find(mine)
                 if found is not None:
@@ -206,7 +209,7 @@ class Layout:
         Raises:
             KeyError: there is no such ring.
         """
-        for block in self._blocks:
+        for block in self.blocks:
             for at, column in enumerate(block.columns):
                 if (column.counter.name, column.sign) == (name, sign):
                     return np.asarray(records[block.name][:, at])
@@ -216,7 +219,7 @@ class Layout:
         """Name, offset and bytes of everything in a value, for the reference page."""
         assert self.dtype.fields is not None
         rows = []
-        for block in self._blocks:
+        for block in self.blocks:
             _, offset = self.dtype.fields[block.name][:2]
             size = np.dtype(block.cell).itemsize * block.rings.slots
             for at, column in enumerate(block.columns):
@@ -229,7 +232,7 @@ class Layout:
 
     def _find(self, wanted: Column) -> tuple[str, int] | None:
         """Block and column of a ring that holds exactly what another schema's does."""
-        for block in self._blocks:
+        for block in self.blocks:
             for at, column in enumerate(block.columns):
                 if (column.counter, column.sign) == (wanted.counter, wanted.sign):
                     return block.name, at

@@ -1,0 +1,137 @@
+"""The compiled kernel of merge and formulas, where it was built, and how it is told what to read.
+
+`_kernel.c` says what it computes. It is built with the package where there is a C compiler; without
+one numpy does the same work, to the last bit, and `BUILT` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from app.features.packed import HEAD_BYTES, Layout
+from app.features.rings import Float64s, Int64s, UInt64s
+from app.features.spec import Feature, Formula
+
+try:
+    from app.features import _kernel
+except ImportError:
+    _kernel = None  # type: ignore[assignment]
+
+__all__ = ["BUILT", "FoldPlan", "compute", "features_plan", "fold", "fold_plan"]
+
+BUILT = _kernel is not None
+
+
+class FoldPlan(NamedTuple):
+    """What the kernel has to know of a layout.
+
+    Attributes:
+        head: what every value starts with.
+        size: bytes of a value.
+        horizon_ms: age from which a value says nothing any more.
+        rings: int64 (rings, 9): distinct, offset, bytes of a cell, buckets, slots, width, lag,
+            sign, column.
+        lasts: int64 (newest times, 3): offset, window, column.
+    """
+
+    head: bytes
+    size: int
+    horizon_ms: int
+    rings: Int64s
+    lasts: Int64s
+
+
+def fold_plan(layout: Layout, horizon_ms: int, place: Mapping[str, int]) -> FoldPlan:
+    """Plan the reading of values of one layout.
+
+    Args:
+        layout: of the values.
+        horizon_ms: age from which a value says nothing any more.
+        place: column by name of counter.
+    """
+    assert layout.dtype.fields is not None
+    rings: list[tuple[int, ...]] = []
+    for block in layout.blocks:
+        start, cell = int(layout.dtype.fields[block.name][1]), np.dtype(block.cell).itemsize
+        of_block = [
+            (
+                int(block.distinct),
+                start + at * cell * block.rings.slots,
+                cell,
+                column.counter.ring.buckets,
+                block.rings.slots,
+                column.counter.ring.width_ms,
+                column.counter.ring.lag_ms,
+                column.sign,
+                place[column.counter.name],
+            )
+            for at, column in enumerate(block.columns)
+        ]
+        # What was counted before what was withdrawn, as `Layout.windows` adds them.
+        rings += sorted(of_block, key=lambda ring: -ring[7])
+    first = int(layout.dtype.fields["last"][1]) if layout.last else 0
+    lasts = [
+        (first + 8 * at, counter.ring.window_ms, place[counter.name])
+        for at, counter in enumerate(layout.last)
+    ]
+    return FoldPlan(
+        layout.blank(1).tobytes()[:HEAD_BYTES],
+        layout.size,
+        horizon_ms,
+        np.array(rings, dtype=np.int64).reshape(-1, 9),
+        np.array(lasts, dtype=np.int64).reshape(-1, 3),
+    )
+
+
+def fold(
+    plan: FoldPlan,
+    asked: list[tuple[int, str]],
+    found: dict[str, bytes],
+    now_ms: Int64s,
+    *,
+    values: Float64s,
+    bitmaps: UInt64s,
+    live: Any,
+) -> list[tuple[int, bytes]]:
+    """Add what one source knows of one entity, in place.
+
+    Args:
+        plan: of the entity's values.
+        asked: row and key of each attempt that asks.
+        found: values by key.
+        now_ms: as of when, shape (rows,).
+        values: shape (rows, counters).
+        bitmaps: shape (rows, counters).
+        live: whether anything within its horizon was found, bool, shape (rows,).
+
+    Returns:
+        Row and value of what is not of this layout, which was left alone.
+    """
+    width = values.shape[1]
+    return _kernel.fold(plan, width, asked, found, now_ms, values, bitmaps, live)
+
+
+def features_plan(features: Sequence[Feature], place: Mapping[str, int]) -> Int64s:
+    """Plan the computation of features: int64 (features, 4), formula and its counters' columns."""
+    number = {formula: at for at, formula in enumerate(Formula)}
+    rows = []
+    for feature in features:
+        of = [place[name] for name in feature.counters]
+        rows.append([number[feature.formula], *of, *[of[0]] * (3 - len(of))])
+    return np.array(rows, dtype=np.int64).reshape(-1, 4)
+
+
+def compute(
+    plan: Int64s,
+    values: Float64s,
+    *,
+    amount: Float64s,
+    now_ms: Int64s,
+    priors: tuple[float, float, float],
+    result: Any,
+) -> None:
+    """Compute features into `result`, float32, shape (rows, features); see `Formulas.inputs`."""
+    _kernel.inputs(plan, values, values.shape[1], amount, now_ms, priors, result)
