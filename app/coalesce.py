@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Generic, TypeVar
+from types import CoroutineType
+from typing import Generic, TypeVar, cast
 
 __all__ = ["Coalescer"]
 
@@ -59,13 +60,13 @@ class Coalescer(Generic[ItemT, ResultT]):
         futures = [future for _, future in batch]
         try:
             running = self._run([item for item, _ in batch])
-            if not isinstance(running, Coroutine):
-                _settle(futures, running)
+            if not isinstance(running, CoroutineType):  # the abstract class is slower to ask
+                _settle(futures, cast("Outcome[ResultT]", running))
                 return
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the requests
             _settle(futures, [error] * len(futures))
             return
-        task = asyncio.ensure_future(self._finish(running, futures))
+        task = asyncio.get_running_loop().create_task(self._finish(running, futures))
         self._tasks.add(task)  # the loop keeps only a weak reference
         task.add_done_callback(self._tasks.discard)
 

@@ -33,6 +33,7 @@ from app.record.token import TokenSigner, body_hash
 from app.rule_inputs import rule_inputs
 from app.stand_in import StandIn
 from app.telemetry import Telemetry
+from app.tracing import Trace, Tracing
 from app.verdict import act, instead_of_approval
 from fallback.brake import BrakeKind, VelocityBrake
 from fallback.deadline import Deadline
@@ -92,6 +93,7 @@ class Decider:
         recorder: Recorder,
         signer: TokenSigner,
         telemetry: Telemetry,
+        tracing: Tracing | None,
         time: EventTime,
     ) -> None:
         self._region = region
@@ -104,6 +106,7 @@ class Decider:
         self._recorder = recorder
         self._signer = signer
         self._telemetry = telemetry
+        self._tracing = tracing
         self._time = time
         self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(Decision).decode
@@ -117,7 +120,7 @@ class Decider:
         deadline: Deadline,
         deadline_ms: int,
         retry: int = 0,
-        trace_id: str | None = None,
+        trace: Trace | None = None,
     ) -> Decision:
         """Decide one attempt, record the decision, return the answer.
 
@@ -128,7 +131,7 @@ class Decider:
             deadline: when the answer must be there.
             deadline_ms: the deadline's whole length, for the record.
             retry: how often the caller tried before.
-            trace_id: of the caller's trace, for the record.
+            trace: of the caller, for the record and our span of it.
 
         Raises:
             Conflict: the attempt id was used before, for another body.
@@ -158,7 +161,7 @@ class Decider:
             withheld=weighed.withheld,
             versions=self._in_force.versions(),
             deadline_ms=deadline_ms,
-            trace_id=trace_id,
+            trace=trace,
         )
         answer = made.answer(
             decision_id=self._recorder.new_id(self._time.now_ms()),
@@ -170,6 +173,8 @@ class Decider:
             self._recorder.write(made.record(answer))
         except Exception as error:  # noqa: BLE001 - see `_bug`
             self._bug("record", error)
+        if self._tracing is not None:
+            self._tracing.decided(made, answer)
         self._claims.settle(caller.tenant, attempt.attempt_id, identity, self._encode(answer))
         return answer
 

@@ -83,6 +83,8 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     "events_unreadable": ((), "Events that the applier passed over, since they do not read."),
     "values_unreadable": ((), "Counters begun anew, since they did not read."),
     "stream_gaps": ((), "Holes in the stream that were gone over by the journals."),
+    "spans_exported": ((), "Spans of decisions that the collector took."),
+    "spans_dropped": ((), "Spans of decisions that it did not, or that found the queue full."),
     "pushes_dropped": ((), "Telemetry datagrams that could not be sent."),
 }
 

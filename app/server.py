@@ -63,4 +63,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]
         "http": BoundedProtocol,
         "loop": "uvloop",
         "lifespan": "on",
+        # Nothing asks for them, and both cost every request.
+        "proxy_headers": False,
+        "server_header": False,
     }

@@ -19,6 +19,7 @@ from app.errors import OperatorError
 from app.features.sets import feature_set
 from app.features.spec import FeatureSet
 from app.models.accelerator import available as accelerator_available
+from app.tracing import available as tracing_available
 
 __all__ = [
     "ConfigurationError",
@@ -110,6 +111,9 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         poll_s: how often published files are looked at.
         accelerator: what evaluates models in CatBoost's place while it gives the same bits; needs
             the extra `accelerator`.
+        otlp_endpoint: where spans of decisions go, `http://host:4318/v1/traces`; empty for nowhere.
+            Needs the extra `tracing`.
+        trace_share: of decisions that are traced.
         replay: event time stands for now, as played by `stepdown play`; in development only.
     """
 
@@ -146,6 +150,8 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     journal_bytes_max: Annotated[int, Meta(ge=2**20)] = 4 * 2**30
     poll_s: Annotated[float, Meta(gt=0, le=60)] = 0.5
     accelerator: Literal["none", "lignum"] = "none"
+    otlp_endpoint: str = ""
+    trace_share: Annotated[float, Meta(ge=0, le=1)] = 0.01
     replay: bool = False
 
     @property
@@ -256,6 +262,10 @@ def load(environ: Mapping[str, str] | None = None) -> ScorerSettings:
     if settings.accelerator != "none" and not accelerator_available():
         raise ConfigurationError(
             f"accelerator: {settings.accelerator} is not installed; install stepdown[accelerator]."
+        )
+    if settings.otlp_endpoint and not tracing_available():
+        raise ConfigurationError(
+            "otlp_endpoint: OpenTelemetry is not installed; install stepdown[tracing]."
         )
     if settings.replay and settings.profile != "development":
         raise ConfigurationError(

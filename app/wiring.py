@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import random
 from collections.abc import AsyncIterator, Callable, Collection
@@ -46,6 +47,7 @@ from app.rulebook import load_rules
 from app.settings import ScorerSettings
 from app.stand_in import StandIn
 from app.telemetry import Pusher, Telemetry
+from app.tracing import Tracing, export_to
 from app.verdict import standing_facts
 from app.watched import WatchedFile
 from fallback.brake import VelocityBrake
@@ -97,6 +99,7 @@ class Scorer:
         self._recorder = Recorder(self._open_journal, region=self._region, clock=self._clock)
         self._stand_in = self._make_stand_in()
         self.holdings = self._make_holdings()
+        self._tracing = self._make_tracing()
         self.decider = self._make_decider()
         self._lag = LoopLag(self._clock, told=self._pressure.tick)
         self.holdings.refresh()
@@ -239,6 +242,17 @@ class Scorer:
             telemetry=self.telemetry,
         )
 
+    def _make_tracing(self) -> Tracing | None:
+        if not self._settings.otlp_endpoint:
+            return None
+        return Tracing(
+            export_to(self._settings.otlp_endpoint),
+            share=self._settings.trace_share,
+            region=self._settings.region,
+            telemetry=self.telemetry,
+            rng=self._rng,
+        )
+
     def _make_decider(self) -> Decider:
         return Decider(
             region=self._settings.region,
@@ -257,6 +271,7 @@ class Scorer:
             recorder=self._recorder,
             signer=TokenSigner(token_secret(self._settings.home / "secrets" / "token")),
             telemetry=self.telemetry,
+            tracing=self._tracing,
             time=self._time,
         )
 
@@ -324,10 +339,11 @@ class Scorer:
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        tasks = [
-            asyncio.create_task(work)
-            for work in (self._lag.measure(), self._probes.run(), self._follow(), self._push())
-        ]
+        _spare_what_stays()
+        works = [self._lag.measure(), self._probes.run(), self._follow(), self._push()]
+        if self._tracing is not None:
+            works.append(self._tracing.run())
+        tasks = [asyncio.create_task(work) for work in works]
         yield
         for task in tasks:
             task.cancel()
@@ -425,6 +441,17 @@ class Scorer:
 
 
 _MODEL = BreakerPolicy(slow_call_ms=40.0)
+
+
+def _spare_what_stays() -> None:
+    """Keep the collector off what lives as long as the process: walking it stops every decision.
+
+    What decisions leave behind is freed by reference counts; cycles are rare, and few objects are
+    left to look for them in.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 def _with_default(path: Path, load: Callable[[Path], T], default: Path) -> WatchedFile[T]:

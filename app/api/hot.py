@@ -15,7 +15,7 @@ import msgspec
 
 from app.api.auth import Keys, Scope
 from app.api.problem import PROBLEM_JSON, MethodNotAllowed, RequestProblem
-from app.api.reading import read_attempt, read_deadline_ms, read_retry, read_trace_id
+from app.api.reading import read_attempt, read_deadline_ms, read_retry, read_trace
 from app.api.request import (
     BODY_WAIT_S,
     ClientGone,
@@ -145,7 +145,7 @@ class Front:
             deadline=deadline,
             deadline_ms=deadline_ms,
             retry=retry,
-            trace_id=read_trace_id(headers.get(b"traceparent")),
+            trace=read_trace(headers.get(b"traceparent")),
         )
 
 

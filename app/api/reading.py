@@ -21,8 +21,9 @@ __all__ = [
     "read_label",
     "read_outcome",
     "read_retry",
-    "read_trace_id",
+    "read_trace",
 ]
+from app.tracing import Trace
 
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ _encoder = msgspec.json.Encoder()
 _PLACE = re.compile(
     r"(?P<problem>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>[^`]*?)(?:\[\.\.\.\])?`)?", re.DOTALL
 )
-_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 _NAMED = re.compile(r"Object .* (?P<kind>required|unknown) field `(?P<name>.*)`", re.DOTALL)
 
 
@@ -120,13 +121,15 @@ def read_retry(header: bytes | None) -> int:
     return int(text)
 
 
-def read_trace_id(header: bytes | None) -> str | None:
+def read_trace(header: bytes | None) -> Trace | None:
     """The trace an attempt belongs to; None where there is none, or none that can be read.
 
     Source: W3C Trace Context. A header that is not one is as good as none, and never an error.
     """
     match = None if header is None else _TRACEPARENT.fullmatch(header.strip())
-    return None if match is None or not match[1].strip(b"0") else match[1].decode("ascii")
+    if match is None or not match[1].strip(b"0") or not match[2].strip(b"0"):
+        return None
+    return Trace(match[1].decode("ascii"), match[2].decode("ascii"))
 
 
 def _decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[T, bytes]:

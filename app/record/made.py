@@ -18,6 +18,7 @@ from app.policy import Thresholds
 from app.record.decision import DecisionRecord
 from app.record.reasons import described
 from app.record.token import Claims, TokenSigner
+from app.tracing import Trace
 from fallback.ladder import Descent
 from fallback.rung import Action
 
@@ -59,7 +60,7 @@ class Made:
         withheld: the code for which an approval was withheld; None where none was.
         versions: what was in force.
         deadline_ms: what the decision had.
-        trace_id: of the caller's trace.
+        trace: of the caller.
     """
 
     candidate: Candidate
@@ -72,7 +73,7 @@ class Made:
     versions: Versions
     deadline_ms: int
     withheld: str | None = None
-    trace_id: str | None = None
+    trace: Trace | None = None
 
     def answer(
         self, *, decision_id: str, region: str, took_ms: float, signer: TokenSigner
@@ -151,7 +152,7 @@ class Made:
             feature_age_ms=answer.feature_age_ms,
             deadline_ms=self.deadline_ms,
             took_ms=answer.took_ms,
-            trace_id=self.trace_id,
+            trace_id=None if self.trace is None else self.trace.id,
         )
 
     @property

@@ -160,6 +160,7 @@ class Pipeline:
             recorder=self.records,
             signer=self.signer,
             telemetry=self.telemetry,
+            tracing=None,
             time=ReplayTime(wall=lambda: RECEIVED_MS),
         )
 

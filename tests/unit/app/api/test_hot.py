@@ -29,7 +29,7 @@ class FakeDecider:
     def __init__(self):
         self.asked = []
 
-    async def decide(self, attempt, canonical, *, caller, deadline, deadline_ms, retry, trace_id):
+    async def decide(self, attempt, canonical, *, caller, deadline, deadline_ms, retry, trace):
         self.asked.append((attempt, canonical, caller, deadline, deadline_ms, retry))
         return Decision(
             decision_id="dec_1",

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from app.api.problem import Invalid, Malformed
-from app.api.reading import read_attempt, read_deadline_ms, read_retry, read_trace_id
+from app.api.reading import read_attempt, read_deadline_ms, read_retry, read_trace
 
 BODY = {
     "attempt_id": "a1",
@@ -185,20 +185,22 @@ def test_any_other_retry_is_refused(header):
 
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+SPAN = "b7ad6b7169203331"
 
 
 @pytest.mark.parametrize(
-    ("header", "trace_id"),
+    ("header", "trace"),
     [
-        (f"00-{TRACE}-b7ad6b7169203331-01", TRACE),
-        (f"cc-{TRACE}-b7ad6b7169203331-01-what-comes-later", TRACE),
+        (f"00-{TRACE}-b7ad6b7169203331-01", (TRACE, SPAN)),
+        (f"cc-{TRACE}-b7ad6b7169203331-01-what-comes-later", (TRACE, SPAN)),
         (None, None),
         ("", None),
         (f"ff-{TRACE}-b7ad6b7169203331-01", None),
         (f"00-{'0' * 32}-b7ad6b7169203331-01", None),
         (f"00-{TRACE.upper()}-b7ad6b7169203331-01", None),
+        (f"00-{TRACE}-{'0' * 16}-01", None),
         ("nonsense", None),
     ],
 )
-def test_a_trace_is_read_where_there_is_one_and_never_an_error(header, trace_id):
-    assert read_trace_id(None if header is None else header.encode()) == trace_id
+def test_a_trace_is_read_where_there_is_one_and_never_an_error(header, trace):
+    assert read_trace(None if header is None else header.encode()) == trace
