@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from app.errors import OperatorError
 from app.features.sets import feature_set
 from app.models.training.history import load_history
 from app.registry import Registry
+from chaos.bench.collector import collector
 from chaos.bench.cpu import Cores, pin, tree
 from chaos.bench.generator import PLACEHOLDER, Phase
 from chaos.bench.serving import Serving, request
@@ -54,6 +55,7 @@ class Shape:
         sources: stores that a decision reads, 1 to 3; all but the first are replicas of it.
         shards: of each store.
         workers: scorer processes.
+        traced: the usual share of decisions is traced, to a collector that takes everything.
         environment: settings of the region's processes, above those of any region.
     """
 
@@ -61,6 +63,7 @@ class Shape:
     sources: int = 1
     shards: int = 1
     workers: int = 1
+    traced: bool = False
     environment: tuple[tuple[str, str], ...] = ()
 
 
@@ -132,7 +135,13 @@ def bench_region(
             for region, facts in topology.regions.items()
         },
     )
-    with tempfile.TemporaryDirectory(prefix="stepdown-bench-", ignore_cleanup_errors=True) as home:
+    with ExitStack() as stack:
+        home = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="stepdown-bench-", ignore_cleanup_errors=True)
+        )
+        environment = dict(shape.environment)
+        if shape.traced:
+            environment["STEPDOWN_OTLP_ENDPOINT"] = stack.enter_context(collector())
         own = WorldSettings(
             home=Path(home),
             port_base=settings.port_base + PORT_OFFSET,
@@ -144,7 +153,7 @@ def bench_region(
         # Whoever ends the measurement ends the region with it.
         before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
-            plan = _plan(embedded_plan(own, topology), name, dict(shape.environment))
+            plan = _plan(embedded_plan(own, topology), name, environment)
             check_ports(plan)
             with claim(own.home) as claimed:
                 world = claimed.launch(plan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.errors import OperatorError
 from chaos.bench.generator import Phase
@@ -46,6 +46,9 @@ class RowSpec:
 
 # Counters that nobody writes any more must not turn stale while they are measured.
 _AGED = Shape(environment=(("STEPDOWN_COUNTERS_AGE_MAX_MS", "3600000"),))
+_ACCELERATED = Shape(environment=(("STEPDOWN_ACCELERATOR", "lignum"),))
+# All that follows the answer: nothing is applied, joined, explained or kept in history.
+_AFTER = ("shipper", "applier", "joiner", "historian", "explainer")
 
 ROWS = {
     row.name: row
@@ -63,7 +66,16 @@ ROWS = {
         RowSpec(name="sources-3", shape=Shape(sources=3)),
         RowSpec(name="shards-3", shape=Shape(shards=3)),
         RowSpec(name="wide", shape=Shape(features="wide")),
-        RowSpec(name="applier-off", shape=_AGED, down=("applier",)),
+        RowSpec(name="accelerated", shape=_ACCELERATED),
+        RowSpec(name="accelerated-3", shape=replace(_ACCELERATED, sources=3)),
+        RowSpec(name="traced", shape=Shape(traced=True)),
+        # What a decision sets off runs on other cores, of which a small machine has too few.
+        RowSpec(name="applier-off", shape=_AGED, down=_AFTER),
+        RowSpec(
+            name="applier-off-accelerated",
+            shape=replace(_AGED, environment=_AGED.environment + _ACCELERATED.environment),
+            down=_AFTER,
+        ),
     )
 }
 
