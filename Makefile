@@ -36,10 +36,11 @@ check: setup  ## lint, types, import directions, unit tests (under 3 minutes)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/pytest -q tests/unit tests/property tests/architecture
+	@$(BIN)/pytest -q -n 2 tests/unit tests/property tests/architecture
 
 test: check  ## everything that CI runs (about 15 minutes)
-	@$(BIN)/pytest -q tests/integration tests/contract tests/drills
+	@$(BIN)/pytest -q -n 2 --dist loadfile tests/integration tests/contract
+	@$(BIN)/pytest -q tests/drills
 
 prices: setup  ## measure what each rung costs, write it into README.md (DATA=file of the public set)
 	@test -n "$(DATA)" || { echo "name the public set: make prices DATA=handbook_raw.parquet MAPPING=examples/handbook.yaml"; exit 2; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import itertools
 import json
@@ -33,7 +34,9 @@ from regions.world.control import World
 
 REGION = "us-east-1"
 START_S_MAX = 10.0
-PORT_BLOCKS = itertools.count(20_000 + secrets.randbelow(60) * 100, 100)
+# Processes that test beside each other take blocks far apart.
+_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORT_BLOCKS = itertools.count(20_000 + _PROCESS * 7_000 + secrets.randbelow(30) * 100, 100)
 
 
 @dataclass(frozen=True)
@@ -95,9 +98,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from app.bootstrap import ensure_published
     from app.features.reference import REFERENCE
 
-    home = tmp_path_factory.mktemp("trained")
-    ensure_published(home, REGION, REFERENCE, lambda _done, _what: None)
-    return home
+    base = tmp_path_factory.getbasetemp()
+    # Where tests run in several processes, whoever comes first trains for all.
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained-for-all"
+    with shared.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ensure_published(shared, REGION, REFERENCE, lambda _done, _what: None)
+    return shutil.copytree(shared, base / "trained", symlinks=True)
 
 
 def start_service(home: Path) -> Service:

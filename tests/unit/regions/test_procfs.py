@@ -31,7 +31,8 @@ def test_the_members_of_a_session_include_its_leader():
 
 
 def test_a_command_line_is_read_as_words():
-    assert "pytest" in command_of(os.getpid())
+    with subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE) as other:
+        assert command_of(other.pid) == f"{sys.executable} -S -c input()"
 
 
 def test_the_command_of_a_process_that_is_not_there_is_empty():
