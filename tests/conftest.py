@@ -119,12 +119,17 @@ def stop_service(home: Path) -> None:
 
 
 def run_stepdown(
-    *words: str, home: Path, port_base: int = 18_000
+    *words: str, home: Path, port_base: int = 18_000, regions: tuple[str, ...] = (REGION,)
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a person would."""
+    """Run the command line as a person would; one region is enough for most tests."""
     return subprocess.run(
         [str(Path(sys.executable).parent / "stepdown"), *words],
-        env={**os.environ, "STEPDOWN_HOME": str(home), "STEPDOWN_PORT_BASE": str(port_base)},
+        env={
+            **os.environ,
+            "STEPDOWN_HOME": str(home),
+            "STEPDOWN_PORT_BASE": str(port_base),
+            "STEPDOWN_REGIONS": ",".join(regions),
+        },
         capture_output=True,
         text=True,
         timeout=120,
