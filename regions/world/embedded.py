@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from regions.topology import Topology
-from regions.world.home import Home
+from regions.world.home import Home, write_private
 from regions.world.network import links_of, replication_link, toxiproxy_binary
 from regions.world.plan import NETWORK, AliveFor, AnswersHttp, Link, Plan, ProcessSpec
 from regions.world.servers import PRIMARY, STREAM, Servers, replica_of
@@ -73,7 +73,9 @@ class _Region:
         self._ports = topology.ports(name, settings.port_base)
 
     def processes(self, links: tuple[Link, ...], *, proxied: bool) -> list[ProcessSpec]:
-        """All of them, in the order in which they start."""
+        """All of them, in the order in which they start; writes where its counters are read."""
+        sources = Home(self._settings.home).region(self._name) / "sources"
+        write_private(sources, self._joined_sources().encode("ascii"))
         return [*self._stores(), *self._replicas(links, proxied=proxied), *self._programs()]
 
     def _stores(self) -> Iterator[ProcessSpec]:
@@ -145,13 +147,14 @@ class _Region:
             "STEPDOWN_OPERATIONS_PORT": str(self._ports.operations),
             "STEPDOWN_WORKERS": str(settings.workers),
             "STEPDOWN_FLEET_HOSTS": str(len(settings.regions)),  # each region counts as a host
-            "STEPDOWN_SOURCES": ",".join(
-                f"{name}={stores}" for name, stores in self._sources().items()
-            ),
+            "STEPDOWN_SOURCES": self._joined_sources(),
             "STEPDOWN_STORE": self._sources()[self._name],
             "STEPDOWN_STREAM": f"{_LOOPBACK}:{self._ports.stream}",
             "STEPDOWN_DATASTORE_PASSWORD_FILE": str(self._servers.password_file),
         }
+
+    def _joined_sources(self) -> str:
+        return ",".join(f"{name}={stores}" for name, stores in self._sources().items())
 
     def _sources(self) -> dict[str, str]:
         """Its own primaries and its copies of the others, as the scorer's settings write them."""

@@ -187,6 +187,23 @@ def test_status_is_one_object_and_fits_a_terminal(world):
     assert "80 ms" in shown
 
 
+def test_an_entity_is_explained_as_the_region_that_is_asked_sees_it(world):
+    body = {**world.service.sample(), "device": {"id": "dev_seen_in_one_region"}}
+    assert world.service.post(body)[0] == 200
+
+    def explained():
+        done = world.stepdown(
+            "features", "explain", "device", "dev_seen_in_one_region", "--region", EU, "--json",
+            "--home", str(world.service.home), home=world.service.home,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    eventually(lambda: explained()["state"] == "present")
+    held = {one["region"]: one["bytes"] > 0 for one in explained()["regions"]}
+    assert held == {EU: False, US: True}
+
+
 def test_another_number_of_regions_has_to_be_stopped_first(world):
     done = world.stepdown("up", "--regions", "3", home=world.service.home)
     assert done.returncode == 2
