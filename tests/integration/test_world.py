@@ -155,6 +155,7 @@ def test_a_toxiproxy_that_was_killed_is_started_again_with_its_links(world):
     before = world.network.proxies()
     restarts = world.world.process(NETWORK).restarts
     world.world.signal(NETWORK, "SIGKILL")
+    assert world.decide(US)["rung"] == "full"
     eventually(lambda: world.world.process(NETWORK).restarts == restarts + 1)
     world.world.wait_ready(NETWORK, timeout_s=20)
     assert world.network.proxies() == before
