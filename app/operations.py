@@ -139,6 +139,7 @@ class Aggregator(asyncio.DatagramProtocol, Collector):
             "scorers": len(scorers),
             "rungs": msgspec.to_builtins(rungs),
             "breakers": _worst(push.gauges.breakers for push in live),
+            "sources": _whys(gauges.sources for gauges in scorers),
             "ages": ages,
             "versions": versions,
             "refused": refused,
@@ -247,7 +248,9 @@ def _gauges(readiness: dict[str, object]) -> Iterable[Metric]:
     rungs = readiness["rungs"]
     ages = readiness["ages"]
     breakers = readiness["breakers"]
+    sources = readiness["sources"]
     assert isinstance(rungs, dict)
+    assert isinstance(sources, dict)
     assert isinstance(ages, dict)
     assert isinstance(breakers, dict)
     available = GaugeMetricFamily(
@@ -263,6 +266,11 @@ def _gauges(readiness: dict[str, object]) -> Iterable[Metric]:
     )
     for name, state in breakers.items():
         closed.add_metric([name], float(state == "closed"))
+    source = GaugeMetricFamily(
+        "stepdown_source_available", "1 if every scorer reads the counters.", labels=("region",)
+    )
+    for name, why in sources.items():
+        source.add_metric([name], float(why is None))
     numbers = readiness["numbers"]
     assert isinstance(numbers, dict)
     others = [
@@ -270,7 +278,7 @@ def _gauges(readiness: dict[str, object]) -> Iterable[Metric]:
         for name, value in numbers.items()
         if name in NUMBERS
     ]
-    return available, age, closed, *others, *_exposure_gauges(readiness["exposure"])
+    return available, age, closed, source, *others, *_exposure_gauges(readiness["exposure"])
 
 
 def _exposure_gauges(exposure: object) -> Iterable[Metric]:
@@ -317,6 +325,15 @@ def _worst(breakers: Iterable[dict[str, str]]) -> dict[str, str]:
             if worst.get(name, "closed") == "closed":
                 worst[name] = state
     return worst
+
+
+def _whys(sources: Iterable[dict[str, str | None]]) -> dict[str, str | None]:
+    """Why each region's counters are not read by some scorer; None where all do."""
+    whys: dict[str, str | None] = {}
+    for told in sources:
+        for region, why in told.items():
+            whys[region] = whys.get(region) or why
+    return whys
 
 
 def serve(settings: ScorerSettings) -> None:

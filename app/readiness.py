@@ -139,6 +139,10 @@ class Holdings:
             journal=self.recorder.healthy,
             numbers={"pressure_depth": self.pressure.depth},
             exposure=None if self.stand_in is None else self.stand_in.exposure(),
+            sources={
+                region: None if (why := self._source(region)) is None else why.value
+                for region in self.probes.why
+            },
         )
 
     def refresh(self) -> None:

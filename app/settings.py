@@ -170,6 +170,11 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return self.home / "trusted-keys"
 
     @property
+    def sources_file(self) -> Path:
+        """What `sources` of this region is where it runs on this machine, for the command line."""
+        return self.region_folder / "sources"
+
+    @property
     def published(self) -> Path:
         """Folder of what this region's scorers load."""
         return self.region_folder / "published"

@@ -95,6 +95,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
         numbers: other gauges, by the name of the metric without its `stepdown_`.
         errors: what went wrong last, by what it concerns; what is well again is left out.
         exposure: what the lower rungs may approve; None where they have no bound.
+        sources: by region, why its counters are not read; None where they are.
     """
 
     rungs: dict[str, RungState] = {}
@@ -106,6 +107,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     numbers: dict[str, float] = {}
     errors: dict[str, str] = {}
     exposure: Exposure | None = None
+    sources: dict[str, str | None] = {}
 
 
 class Push(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,6 +34,7 @@ _DRILLS = {
     "emptied": "the datastore comes back empty: is it built anew, once each?",
     "exposure": "two hosts of their own on lower rungs: are approvals within the bound?",
     "freshness": "how long from the journal to the counters?",
+    "spread": "how long until what one region decided counts in the others?",
 }
 
 
@@ -56,7 +57,7 @@ def run(
             min=0.5,
             max=600,
             help="Seconds of each step of the descent (3) and of exposure (6), of an outage (60), "
-            "of freshness (30).",
+            "of freshness (30), of spread (10).",
         ),
     ] = None,
     times: Annotated[int, typer.Option(min=1, max=1_000, help="Workers to kill.")] = 50,
@@ -87,6 +88,8 @@ def run(
             passed = _kills(target, times, json=json)
         case "freshness":
             passed = _freshness(target, rate, hold or 30.0, json=json)
+        case "spread":
+            passed = _spread(target, home, rate, hold or 10.0, json=json)
         case _:
             passed = _outage(target, name, hold or 60.0, json=json)
     if not passed:
@@ -141,6 +144,34 @@ def _freshness(target: Target, rate: float, seconds: float, *, json: bool) -> bo
     return result.passed
 
 
+def _spread(target: Target, home: Path, rate: float, seconds: float, *, json: bool) -> bool:
+    from app.command_line import progress
+    from app.registry import Registry
+    from app.samples import load_samples
+    from chaos.spread import measure_spread
+    from chaos.spread_table import spread_found, spread_table
+
+    with progress(json=json) as report:
+        pairs = asyncio.run(
+            measure_spread(
+                target.places(),
+                key=Registry(home).dev_key.read_text("ascii").strip(),
+                body=load_samples(home)[0].body,
+                rate=rate,
+                seconds=seconds,
+                report=lambda done: report(done, f"{rate:g} attempts a second to each region"),
+            )
+        )
+    found = spread_found(pairs, target.plan())
+    passed = all(pair.passed for pair in pairs)
+    if json:
+        _print_json({"pairs": found, "passed": passed})
+        return passed
+    Console().print(spread_table(found))
+    Console().print(f"99 % within 2 s: {_verdict(passed)}")
+    return passed
+
+
 def _descent(target: Target, hold_s: float, *, json: bool) -> bool:
     from chaos.descent import StepResult, run_descent
 
@@ -155,7 +186,7 @@ def _descent(target: Target, hold_s: float, *, json: bool) -> bool:
             target.world,
             target.load,
             published=target.folder / "published",
-            region=target.region,
+            stores=target.stores(),
             hold_s=hold_s,
             on_step=told,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,9 +99,13 @@ class Descent:
         return all(step.passed for step in self.steps)
 
 
-def steps_of(world: World, published: Path, region: str) -> list[Step]:
+def steps_of(world: World, published: Path, stores: Sequence[str]) -> list[Step]:
     """The steps, in order."""
     rules = published / "rules" / "rules.yaml"
+
+    def without_stores(stack: ExitStack) -> None:
+        for name in stores:
+            stack.enter_context(process_down(world, name))
 
     def without_snapshot_and_model(stack: ExitStack) -> None:
         stack.enter_context(file_gone(published / "snapshot" / "current"))
@@ -110,9 +114,9 @@ def steps_of(world: World, published: Path, region: str) -> list[Step]:
     return [
         Step(name="everything is there", expected="full", take_away=lambda _: None),
         Step(
-            name="the datastore is killed",
+            name="the datastore is killed" + (", and its copies of the others" * (len(stores) > 1)),
             expected="batch",
-            take_away=lambda stack: stack.enter_context(process_down(world, f"{region}/datastore")),
+            take_away=without_stores,
         ),
         Step(
             name="snapshot and model are withdrawn",
@@ -137,7 +141,7 @@ async def run_descent(
     load: Load,
     *,
     published: Path,
-    region: str,
+    stores: Sequence[str],
     hold_s: float = 3.0,
     on_step: Callable[[StepResult], None] = lambda _: None,
 ) -> Descent:
@@ -147,7 +151,7 @@ async def run_descent(
         world: whose processes are killed.
         load: that runs all the while.
         published: folder of what the region's scorers load.
-        region: name of the region.
+        stores: processes of everything that the region's counters are read from.
         hold_s: how long each step lasts once its rung answers.
         on_step: told of each step as it ends.
     """
@@ -165,7 +169,7 @@ async def run_descent(
 
     async with load.running():
         with ExitStack() as taken:
-            for step in steps_of(world, published, region):
+            for step in steps_of(world, published, stores):
                 start_s = time.monotonic()
                 await asyncio.to_thread(step.take_away, taken)
                 await observe(step.name, step.expected, start_s, SETTLE_S)

@@ -6,14 +6,19 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import redis
 
 from app.errors import OperatorError
 from app.registry import Registry
 from app.samples import load_samples
+from app.settings import load
 from chaos.load import Load
+from chaos.spread import Place
 from regions.world.control import World
 from regions.world.errors import SettingsError, WorldError
+from regions.world.home import Home
+from regions.world.plan import Plan
 from regions.world.settings import WorldSettings, load_settings
 
 __all__ = ["Target", "settings_of", "target_of"]
@@ -27,6 +32,27 @@ class Target:
     load: Load
     region: str
     folder: Path
+
+    def plan(self) -> Plan:
+        """What was started."""
+        return msgspec.json.decode(Home(self.folder.parent).plan.read_bytes(), type=Plan)
+
+    def places(self) -> list[Place]:
+        """Every region that runs."""
+        return [
+            Place(
+                region=spec.region,
+                api=f"http://127.0.0.1:{spec.port}",
+                settings=load(spec.environment),
+            )
+            for spec in self.plan().processes
+            if spec.name == f"{spec.region}/scorer"
+        ]
+
+    def stores(self) -> list[str]:
+        """The processes of everything that the region's counters are read from."""
+        parts = (f"{self.region}/datastore", f"{self.region}/replica-")
+        return [one.name for one in self.world.status().processes if one.name.startswith(parts)]
 
     def store(self) -> redis.Redis:
         """A client of the region's datastore."""

@@ -2,72 +2,89 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import os
-from collections.abc import Iterator
-from pathlib import Path
+import time
+from dataclasses import replace
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from regions.play_commands import play
-from regions.topology import Topology, TopologyError, load_topology
+from regions.status_commands import status
+from regions.terminal import (
+    HomeOption,
+    JsonOption,
+    direct_of,
+    print_json,
+    settings_of,
+    told_in_a_sentence,
+)
+from regions.topology import Topology, load_topology
 from regions.world import display
 from regions.world.control import World, WorldStatus
 from regions.world.embedded import embedded_plan
-from regions.world.errors import NotReadyError, NotRunningError, WorldError
+from regions.world.errors import NotRunningError, SettingsError, WorldError
 from regions.world.home import Home
 from regions.world.lifecycle import bring_down, check_ports, claim, wait_until_ready
-from regions.world.settings import WorldSettings, load_settings
+from regions.world.overview import Overview, look
+from regions.world.settings import WorldSettings
 
 __all__ = ["app"]
 
 _READY_TIMEOUT_S = 60.0
-_READYZ_TIMEOUT_S = 1.0
+_SERVED_TIMEOUT_S = 15.0
+_POLL_S = 0.2
 
 app = typer.Typer(no_args_is_help=True, help="Run the service on this machine.")
 app.command()(play)
-
-HomeOption = Annotated[
-    Path | None,
-    typer.Option(help="Folder of all state and logs; STEPDOWN_HOME, else .stepdown."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+app.command()(status)
 
 
 @app.command()
-def up(home: HomeOption = None, json: JsonOption = False) -> None:
+def up(
+    home: HomeOption = None,
+    regions: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=3, help="How many regions to run; all that the settings name by default."
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
     """Bring the service up, post a few payment attempts, and show the decisions.
 
     The first run trains a model on simulated data, which takes a while.
     When everything runs already, only the attempts are posted.
     """
-    with _told_in_a_sentence(json=json):
+    with told_in_a_sentence(json=json):
         screen = Console(stderr=json)
-        settings = _settings(home)
+        settings = settings_of(home, regions)
         already = _is_running(settings)
         if already:
+            settings = _as_running(settings, regions)
             screen.print("the service was started before.")
             _publish(settings, screen)
             now = _wait(World(settings.home), screen)
         else:
             now = _start(settings, load_topology(), screen)
+        overview = _served(settings, now)
         places = [_places(region, settings, now) for region in now.regions]
-        samples = _post_samples(places, settings, screen)
+        samples = _post_samples(places[0], settings, screen)
         for place in places:
             _show_places(place, screen)
+        if (direct := direct_of(settings)) is not None:
+            screen.print(direct, soft_wrap=True)
         if json:
-            _print_json(
+            print_json(
                 {
                     "already_running": already,
                     "regions": places,
                     "processes": now.processes,
                     "samples": samples,
+                    "links": overview.links,
+                    "direct": direct,
                 }
             )
 
@@ -75,58 +92,28 @@ def up(home: HomeOption = None, json: JsonOption = False) -> None:
 @app.command()
 def down(home: HomeOption = None, json: JsonOption = False) -> None:
     """Stop everything that `up` started. Harmless when nothing runs; state is kept."""
-    with _told_in_a_sentence(json=json):
-        said = bring_down(_settings(home).home)
+    with told_in_a_sentence(json=json):
+        said = bring_down(settings_of(home).home)
         if json:
-            _print_json({"said": said})
+            print_json({"said": said})
             return
         for sentence in said:
             Console().print(sentence, soft_wrap=True)
 
 
-@app.command()
-def status(home: HomeOption = None, json: JsonOption = False) -> None:
-    """Show every process, and which rungs each region can serve.
+def _as_running(settings: WorldSettings, regions: int | None) -> WorldSettings:
+    """The settings with the regions that run.
 
-    The exit code is 1 when anything is not ready.
+    Raises:
+        SettingsError: others were asked for.
     """
-    with _told_in_a_sentence(json=json):
-        try:
-            now = World.connect(_settings(home).home).status()
-        except NotRunningError:
-            _show_nothing(json=json)
-            raise typer.Exit(1) from None
-        readyz = {region: _readyz(now.port(f"{region}/operations")) for region in now.regions}
-        if json:
-            _print_json({"running": True, "processes": now.processes, "regions": readyz})
-        else:
-            screen = Console()
-            screen.print(display.process_table(now))
-            for region, said in readyz.items():
-                screen.print(display.rung_table(region, said))
-                if (exposure := display.exposure_table(region, said)) is not None:
-                    screen.print(exposure)
-        if not now.ready:
-            raise typer.Exit(1)
-
-
-@contextlib.contextmanager
-def _told_in_a_sentence(*, json: bool) -> Iterator[None]:
-    """End with exit code 2 and one sentence for whatever is expected to go wrong."""
-    try:
-        yield
-    except (WorldError, TopologyError) as error:
-        if json:
-            _print_json({"error": str(error)})
-        screen = Console(stderr=True, highlight=False)
-        screen.print(f"stepdown: {error}", style="red", markup=False, soft_wrap=True)
-        for line in error.log_tail if isinstance(error, NotReadyError) else ():
-            screen.print(f"  {line}", style="dim", markup=False, soft_wrap=True)
-        raise typer.Exit(2) from None
-
-
-def _settings(home: Path | None) -> WorldSettings:
-    return load_settings(environ=os.environ, folder=Path.cwd(), home=home)
+    running = World(settings.home).status().regions
+    if regions is not None and settings.regions != running:
+        raise SettingsError(
+            f"{', '.join(running)} run already; for another number of regions stop them first, "
+            "with 'stepdown down'."
+        )
+    return replace(settings, regions=running)
 
 
 def _is_running(settings: WorldSettings) -> bool:
@@ -173,27 +160,38 @@ def _publish(settings: WorldSettings, screen: Console) -> None:
 
 
 def _wait(world: World, screen: Console) -> WorldStatus:
-    first = display.process_table(world.status())
-    with Live(first, console=screen, auto_refresh=False, transient=not screen.is_terminal) as live:
+    first = world.status()
+    shown = display.process_matrix if len(first.regions) > 1 else display.process_table
+    with Live(
+        shown(first), console=screen, auto_refresh=False, transient=not screen.is_terminal
+    ) as live:
         return wait_until_ready(
             world,
             timeout_s=_READY_TIMEOUT_S,
-            on_status=lambda now: live.update(display.process_table(now), refresh=True),
+            on_status=lambda now: live.update(shown(now), refresh=True),
         )
 
 
+def _served(settings: WorldSettings, now: WorldStatus) -> Overview:
+    """Wait, for a while, until every region reads every source, as the first answers should."""
+    end_s = time.monotonic() + _SERVED_TIMEOUT_S
+    while True:
+        overview = look(Home(settings.home), now)
+        sources = [(said or {}).get("sources") for said in overview.regions.values()]
+        if all(own and not any(own.values()) for own in sources) or time.monotonic() > end_s:
+            return overview
+        time.sleep(_POLL_S)
+
+
 def _post_samples(
-    places: list[dict[str, str]], settings: WorldSettings, screen: Console
+    place: dict[str, str], settings: WorldSettings, screen: Console
 ) -> list[dict[str, Any]]:
-    """Post the sample attempts to every region, and show the decisions."""
+    """Post the sample attempts to a region, and show the decisions."""
     from app.samples import post_samples
 
-    samples: list[dict[str, Any]] = []
-    for place in places:
-        decided = post_samples(place["api"], settings.home)
-        screen.print(display.decision_table(decided))
-        samples += [{"region": place["region"], **sample} for sample in decided]
-    return samples
+    decided = post_samples(place["api"], settings.home)
+    screen.print(display.decision_table(decided))
+    return [{"region": place["region"], **sample} for sample in decided]
 
 
 def _places(region: str, settings: WorldSettings, now: WorldStatus) -> dict[str, str]:
@@ -213,28 +211,3 @@ def _places(region: str, settings: WorldSettings, now: WorldStatus) -> dict[str,
 def _show_places(place: dict[str, str], screen: Console) -> None:
     for name, where in place.items():
         screen.print(f"{name:>10}  {where}", soft_wrap=True)
-
-
-def _readyz(port: int | None) -> dict[str, Any] | None:
-    """What a region's operations listener says of its rungs; None when it does not say."""
-    if port is None:
-        return None
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_READYZ_TIMEOUT_S)
-    try:
-        connection.request("GET", "/readyz")
-        return msgspec.json.decode(connection.getresponse().read(), type=dict[str, Any])
-    except (OSError, http.client.HTTPException, msgspec.DecodeError):
-        return None
-    finally:
-        connection.close()
-
-
-def _show_nothing(*, json: bool) -> None:
-    if json:
-        _print_json({"running": False, "processes": [], "regions": {}})
-    else:
-        Console().print("nothing is running; 'stepdown up' starts it.")
-
-
-def _print_json(what: dict[str, Any]) -> None:
-    typer.echo(msgspec.json.encode(what).decode())

@@ -13,6 +13,7 @@ import msgspec
 
 __all__ = [
     "PORTS_PER_REGION",
+    "SHARDS_MAX",
     "TOPOLOGY_FILE",
     "Link",
     "Ports",
@@ -24,6 +25,9 @@ __all__ = [
 
 TOPOLOGY_FILE = Path(__file__).with_name("topology.yaml")
 PORTS_PER_REGION = 100
+SHARDS_MAX = 3
+_NETWORK_PORT = 40
+_FIRST_CALLER = 6
 _LAST_PORT = 65_535
 _PLACEHOLDERS = ("{region}", "{domain}")
 
@@ -87,6 +91,14 @@ class Ports:
         """The server of the region's stream of events."""
         return self.first + 13
 
+    def replica(self, number: int, shard: int) -> int:
+        """The local copy of one shard of another region's store; `number` counts the others."""
+        return self.first + 14 + SHARDS_MAX * number + shard
+
+    def proxy(self, number: int) -> int:
+        """Where a link from another region ends: 0 to 5 replication, 6 to 19 callers of the API."""
+        return self.first + 20 + number
+
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All regions and what lies between them.
@@ -141,6 +153,31 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if first + PORTS_PER_REGION - 1 > _LAST_PORT:
             raise TopologyError(f"port base {port_base} is too high for the ports of {name}")
         return Ports(first=first)
+
+    def replication_port(self, name: str, source: str, shard: int, port_base: int) -> int:
+        """Where region `name` reaches the primary of a shard of `source` over the network.
+
+        Raises:
+            TopologyError: as `ports`.
+        """
+        others = [one for one in self.region(name).sources if one != name]
+        return self.ports(name, port_base).proxy(SHARDS_MAX * others.index(source) + shard)
+
+    def api_port(self, name: str, caller: str, port_base: int) -> int:
+        """Where a checkout in region `caller` reaches the API of region `name` over the network.
+
+        Raises:
+            TopologyError: as `ports`.
+        """
+        self.region(caller)
+        if caller == name:
+            return self.ports(name, port_base).api
+        callers = [one for one in self.regions if one != name]
+        return self.ports(name, port_base).proxy(_FIRST_CALLER + callers.index(caller))
+
+    def network_port(self, port_base: int) -> int:
+        """Where the network between the regions of one machine is told what to do."""
+        return port_base + _NETWORK_PORT
 
 
 def load_topology(path: Path = TOPOLOGY_FILE) -> Topology:

@@ -112,6 +112,10 @@ def start_service(home: Path) -> Service:
     base = next(base for base in PORT_BLOCKS if _free(base))
     done = run_stepdown("up", "--json", home=home, port_base=base)
     assert done.returncode == 0, done.stderr
+    return service_at(home, base)
+
+
+def service_at(home: Path, base: int) -> Service:
     return Service(
         home=home,
         port=base,
@@ -120,18 +124,46 @@ def start_service(home: Path) -> Service:
     )
 
 
+@pytest.fixture(scope="session")
+def service_of() -> Callable[[Path, int], Service]:
+    """A service that runs already, by its home and its first port."""
+    return service_at
+
+
+@pytest.fixture(scope="session")
+def free_ports() -> Callable[[int], int]:
+    """The first of so many blocks of ports, one after the other, that nobody has."""
+
+    def found(blocks: int) -> int:
+        base = next(
+            base
+            for base in PORT_BLOCKS
+            if all(_free(base + 100 * number) for number in range(blocks))
+        )
+        for _ in range(blocks - 1):
+            next(PORT_BLOCKS)
+        return base
+
+    return found
+
+
 def stop_service(home: Path) -> None:
     done = run_stepdown("down", home=home)
     assert done.returncode == 0, done.stderr
 
 
 def run_stepdown(
-    *words: str, home: Path, port_base: int = 18_000
+    *words: str, home: Path, port_base: int = 18_000, regions: tuple[str, ...] = (REGION,)
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a person would."""
+    """Run the command line as a person would; one region is enough for most tests."""
     return subprocess.run(
         [str(Path(sys.executable).parent / "stepdown"), *words],
-        env={**os.environ, "STEPDOWN_HOME": str(home), "STEPDOWN_PORT_BASE": str(port_base)},
+        env={
+            **os.environ,
+            "STEPDOWN_HOME": str(home),
+            "STEPDOWN_PORT_BASE": str(port_base),
+            "STEPDOWN_REGIONS": ",".join(regions),
+        },
         capture_output=True,
         text=True,
         timeout=120,
@@ -176,7 +208,7 @@ def fresh_service(services: Callable[[], AbstractContextManager[Service]]) -> It
 
 
 def _free(base: int) -> bool:
-    for port in (base, base + 1, base + 10, base + 13):
+    for port in (base, base + 1, base + 10, base + 13, base + 14, base + 20, base + 40):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -163,12 +163,15 @@ def explain(
     """Show what is counted of an entity now: by region, merged, and in the snapshot."""
     from app.features.explained import entity_of
     from app.features.explained import explain as read
-    from app.settings import load
+    from app.settings import ScorerSettings, load
 
     settings = load()
     settings = msgspec.structs.replace(
         settings, home=home or settings.home, region=region or settings.region
     )
+    if settings.sources == ScorerSettings().sources and settings.sources_file.exists():
+        sources = settings.sources_file.read_text("ascii")
+        settings = msgspec.structs.replace(settings, sources=sources)
     # The embedded datastores' password is in the home that their settings name.
     embedded = settings.home / "secrets" / "datastore"
     if not settings.datastore_password_file and embedded.exists():

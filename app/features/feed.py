@@ -178,6 +178,7 @@ class Feed:
             touched={
                 entity: self._touched(counted, events, entity, counts)
                 for entity, counts in self._counts.items()
+                if counted  # most reads of a quiet stream have nothing
             },
             spans=_spans(records),
         )

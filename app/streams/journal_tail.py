@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 from app.record.frames import (
@@ -38,17 +39,25 @@ class JournalTail:
 
     def read(self, limit: int) -> list[Record]:
         """Up to `limit` further events, in order for each writer."""
-        slots = sorted(self._folder.glob("[0-9]*"))
+        slots = self._slots()
         self._turn = (self._turn + 1) % max(len(slots), 1)  # none waits behind a busy one
         found: list[Record] = []
         for slot in (*slots[self._turn :], *slots[: self._turn]):
             if len(found) >= limit:
                 break
-            tail = self._writers.get(slot.name)
+            tail = self._writers.get(slot)
             if tail is None:
-                tail = self._writers[slot.name] = _WriterTail(slot, self._positions)
+                tail = self._writers[slot] = _WriterTail(self._folder / slot, self._positions)
             found += tail.read(limit - len(found))
         return found
+
+    def _slots(self) -> list[str]:
+        """Names of the writers' folders; none before there is a journal."""
+        try:
+            names = os.listdir(self._folder)  # noqa: PTH208 - asked all the time
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in names if name[0].isdecimal())
 
 
 class _WriterTail:
@@ -113,7 +122,8 @@ class _SegmentTail:
     def read(self) -> list[Record]:
         """The whole records behind those read before."""
         found: list[Record] = []
-        if self._broken:
+        # Mostly there is nothing new, which its size tells without a buffer for a whole chunk.
+        if self._broken or self.path.stat().st_size <= self._offset:
             return found
         with self.path.open("rb") as file:
             file.seek(self._offset)

@@ -43,6 +43,8 @@ WARM_UP = Phase(seconds=6.0)
 PORT_OFFSET = 4_000
 # A region leaves this one of its ports free, and the two that follow.
 SPARE_PORT = 30
+# Parts that a region reads counters from.
+STORES = ("datastore", "replica-")
 OWN = ("secrets", "trusted-keys", "keys.json", "dev-key")
 
 
@@ -97,12 +99,12 @@ class BenchRegion:
         return pid
 
     def stores(self) -> list[redis.Redis]:
-        """A client of each datastore that is read, region by region."""
+        """A client of each datastore that is read, source by source."""
         password = Home(self.home).datastore_password.read_text("utf-8").strip()
         return [
             redis.Redis(port=one.port, password=password, protocol=2)
             for one in self.world.status().processes
-            if "/datastore" in one.name and one.port is not None
+            if one.name.partition("/")[2].startswith(STORES) and one.port is not None
         ]
 
 
@@ -148,6 +150,7 @@ def bench_region(
             workers=shape.workers,
             regions=regions,
             features=shape.features,
+            network="direct",
         )
         furnish(base, own.home, name, into=name)
         # Whoever ends the measurement ends the region with it.
@@ -158,7 +161,7 @@ def bench_region(
             with claim(own.home) as claimed:
                 world = claimed.launch(plan)
             wait_until_ready(world, timeout_s=READY_S, on_status=lambda _status: None)
-            _replicate(world, own.home, name, others[: shape.sources - 1])
+            _replicate(world, own.home, name)
             port = topology.ports(name, own.port_base).api
             region = _region(world, own, name, port, attempts=_attempts(base), key=_key(base))
             _pin(region)
@@ -190,25 +193,26 @@ def furnish(base: Path, home: Path, name: str, *, into: str) -> None:
 
 
 def _plan(full: Plan, name: str, environment: Mapping[str, str]) -> Plan:
-    """The region whole, and of the others their stores alone."""
+    """The region alone, with its copies of the others' stores."""
     return Plan(
         processes=tuple(
             msgspec.structs.replace(spec, environment={**spec.environment, **environment})
             for spec in full.processes
-            if spec.region == name or "/datastore" in spec.name
+            if spec.region == name
         )
     )
 
 
-def _replicate(world: World, home: Path, name: str, others: list[str]) -> None:
-    """Have the other stores hold what the region's own does."""
+def _replicate(world: World, home: Path, name: str) -> None:
+    """Have the copies hold what the region's own store does: the other regions do not run."""
     password = Home(home).datastore_password.read_text("utf-8").strip()
     status = world.status()
-    for process in status.processes:
-        region, _, part = process.name.partition("/")
-        if region in others and process.port is not None:
-            with redis.Redis(port=process.port, password=password, protocol=2) as store:
-                store.replicaof("127.0.0.1", str(status.port(f"{name}/{part}")))
+    own = [one.port for one in status.processes if one.name.startswith(f"{name}/datastore")]
+    copies = [one.port for one in status.processes if one.name.startswith(f"{name}/replica-")]
+    for number, port in enumerate(copies):
+        assert port is not None
+        with redis.Redis(port=port, password=password, protocol=2) as store:
+            store.replicaof("127.0.0.1", str(own[number % len(own)]))
 
 
 def _region(
@@ -236,7 +240,7 @@ def _trees(world: World) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {"scorer": [], "applier": [], "datastores": [], "others": []}
     for process in world.status().processes:
         part = process.name.partition("/")[2]
-        kind = "datastores" if part.startswith("datastore") else part
+        kind = "datastores" if part.startswith(STORES) else part
         if process.pid is not None:
             found[kind if kind in found else "others"] += tree(process.pid)
     return found

@@ -9,7 +9,7 @@ import functools
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from fallback.clock import Clock
@@ -39,7 +39,12 @@ class Child:
     """
 
     def __init__(
-        self, spec: ProcessSpec, *, clock: Clock, on_group: Callable[[int, bool], None]
+        self,
+        spec: ProcessSpec,
+        *,
+        clock: Clock,
+        on_group: Callable[[int, bool], None],
+        furnish: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Prepare; nothing runs before `start`.
 
@@ -47,8 +52,10 @@ class Child:
             spec: what to run.
             clock: for uptime and backoff.
             on_group: told of each process group that begins (True) and ends (False).
+            furnish: gives the process what it forgets when it ends; it is not ready before.
         """
         self.spec = spec
+        self._furnish = furnish
         self.ready = asyncio.Event()
         self._clock = clock
         self._on_group = on_group
@@ -200,6 +207,8 @@ class Child:
 
     async def _watch_readiness(self) -> None:
         await until_ready(self.spec.ready)
+        if self._furnish is not None:
+            await self._furnish()
         self._state = ProcessState.READY
         self.ready.set()
         log.info("%s is ready", self.spec.name)

@@ -71,7 +71,7 @@ class WorldStatus(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def regions(self) -> tuple[str, ...]:
         """The regions that have processes."""
-        return tuple(dict.fromkeys(process.region for process in self.processes))
+        return tuple(dict.fromkeys(process.region for process in self.processes if process.region))
 
     def port(self, name: str) -> int | None:
         """The port of a process; None when it has none or there is no such process."""

@@ -1,23 +1,19 @@
-"""The plan of an embedded region: servers, shipper, applier, explainer, operations, scorer."""
+"""The plan of embedded regions: servers, programs, and the network between them."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from app.datastore_binary import datastore_binary
 from regions.topology import Topology
 from regions.world.home import Home, write_private
-from regions.world.plan import AliveFor, AnswersHttp, AnswersPing, Plan, ProcessSpec
+from regions.world.network import links_of, replication_link, toxiproxy_binary
+from regions.world.plan import NETWORK, AliveFor, AnswersHttp, Link, Plan, ProcessSpec
+from regions.world.servers import PRIMARY, STREAM, Servers, replica_of
 from regions.world.settings import WorldSettings
 
 __all__ = ["embedded_plan"]
-
-# A replica that waits for others before it syncs comes up in five seconds instead of one, hence
-# the delay of 0.
-DATASTORE_SETTINGS = "repl-diskless-sync-delay 0"
-# Bounds what retention by number of runs does not; the shipper trims when it is reached.
-STREAM_SETTINGS = "maxmemory 256mb"
 
 # Datastores and operations hold what only this machine may reach, whatever the API's host is.
 _LOOPBACK = "127.0.0.1"
@@ -30,156 +26,149 @@ def embedded_plan(settings: WorldSettings, topology: Topology) -> Plan:
         OperatorError: there is no datastore to run.
         TopologyError: a region is not in the topology, or its ports do not fit.
     """
-    binary = datastore_binary()
-    password_file = Home(settings.home).ensure_datastore_password()
+    servers = Servers.of(Home(settings.home))
+    links = links_of(settings, topology)
+    toxiproxy = toxiproxy_binary() if links and settings.network == "proxies" else None
+    port = None if toxiproxy is None else topology.network_port(settings.port_base)
+    network = [] if toxiproxy is None or port is None else [_network(settings, toxiproxy, port)]
     return Plan(
-        processes=tuple(
-            spec
-            for region in settings.regions
-            for spec in _region_processes(region, settings, topology, binary, password_file)
-        )
+        processes=(
+            *network,
+            *(
+                spec
+                for region in settings.regions
+                for spec in _Region(region, settings, topology, servers).processes(
+                    links, proxied=bool(network)
+                )
+            ),
+        ),
+        links=links,
+        network_port=port,
     )
 
 
-def _region_processes(
-    region: str, settings: WorldSettings, topology: Topology, binary: Path, password_file: Path
-) -> list[ProcessSpec]:
-    home = Home(settings.home)
-    ports = topology.ports(region, settings.port_base)
-    environment = _environment(region, settings, topology, password_file)
+def _network(settings: WorldSettings, toxiproxy: Path, port: int) -> ProcessSpec:
+    return ProcessSpec(
+        name=NETWORK,
+        region="",
+        command=(str(toxiproxy), "-host", _LOOPBACK, "-port", str(port)),
+        environment={"LOG_LEVEL": "warn"},  # each connection is a line of `info`
+        log=str(settings.home / f"{NETWORK.partition('/')[2]}.log"),
+        ready=AnswersHttp(host=_LOOPBACK, port=port, path="/version"),
+        port=port,
+        stop_timeout_s=1.0,
+    )
 
-    def python(
-        part: str, *arguments: str, ready: AliveFor | AnswersHttp, stop_timeout_s: float
+
+class _Region:
+    """What one region consists of."""
+
+    def __init__(
+        self, name: str, settings: WorldSettings, topology: Topology, servers: Servers
+    ) -> None:
+        self._name = name
+        self._settings = settings
+        self._topology = topology
+        self._servers = servers
+        self._ports = topology.ports(name, settings.port_base)
+
+    def processes(self, links: tuple[Link, ...], *, proxied: bool) -> list[ProcessSpec]:
+        """All of them, in the order in which they start; writes where its counters are read."""
+        sources = Home(self._settings.home).region(self._name) / "sources"
+        write_private(sources, self._joined_sources().encode("ascii"))
+        return [*self._stores(), *self._replicas(links, proxied=proxied), *self._programs()]
+
+    def _stores(self) -> Iterator[ProcessSpec]:
+        for shard in range(self._topology.region(self._name).shards):
+            part = _part("datastore", shard)
+            yield self._servers.plan(self._name, part, self._ports.datastore(shard), PRIMARY)
+        yield self._servers.plan(self._name, "stream", self._ports.stream, STREAM)
+
+    def _replicas(self, links: tuple[Link, ...], *, proxied: bool) -> Iterator[ProcessSpec]:
+        for number, far in enumerate(self._others()):
+            for shard in range(self._topology.region(far).shards):
+                link = replication_link(links, self._name, far, shard)
+                yield self._servers.plan(
+                    self._name,
+                    _part(f"replica-{far}", shard),
+                    self._ports.replica(number, shard),
+                    replica_of(link.listen if proxied else link.upstream),
+                    stop_timeout_s=0.5,  # what it has, its primary has
+                )
+
+    def _others(self) -> list[str]:
+        """The other regions that it reads."""
+        sources = self._topology.region(self._name).sources
+        return [one for one in sources if one != self._name and one in self._settings.regions]
+
+    def _programs(self) -> list[ProcessSpec]:
+        operations = AnswersHttp(host=_LOOPBACK, port=self._ports.operations, path="/livez")
+        api = AnswersHttp(host=self._settings.connect_host, port=self._ports.api, path="/livez")
+        alive = AliveFor(seconds=0.5)
+        history = ("app.history.historian_process", "--rows", "10000", "--linger", "5")
+        gunicorn = ("gunicorn", "-c", "python:app.gunicorn_conf", "app.main:app")
+        return [
+            self._python("shipper", "app.record.shipper", ready=alive, stop_timeout_s=2.5),
+            self._python(
+                "applier", "app.features.applier_process", ready=alive, stop_timeout_s=1.5
+            ),
+            self._python("joiner", "app.record.joiner_process", ready=alive, stop_timeout_s=1.5),
+            self._python("historian", *history, ready=alive, stop_timeout_s=2.5),
+            self._python("explainer", "app.record.explainer", ready=alive, stop_timeout_s=1.0),
+            self._python("operations", "app.operations", ready=operations, stop_timeout_s=1.0),
+            self._python("scorer", *gunicorn, ready=api, stop_timeout_s=5.0),
+        ]
+
+    def _python(
+        self, part: str, *arguments: str, ready: AliveFor | AnswersHttp, stop_timeout_s: float
     ) -> ProcessSpec:
         return ProcessSpec(
-            name=f"{region}/{part}",
-            region=region,
-            command=(sys.executable, *arguments),
-            environment=environment,
-            log=str(home.log(region, part)),
+            name=f"{self._name}/{part}",
+            region=self._name,
+            command=(sys.executable, "-m", *arguments),
+            environment=self._environment(),
+            log=str(Home(self._settings.home).log(self._name, part)),
             ready=ready,
-            host=settings.host if part == "scorer" else _LOOPBACK,
+            host=self._settings.host if part == "scorer" else _LOOPBACK,
             port=ready.port if isinstance(ready, AnswersHttp) else None,
             stop_timeout_s=stop_timeout_s,
         )
 
-    operations = AnswersHttp(host=_LOOPBACK, port=ports.operations, path="/livez")
-    api = AnswersHttp(host=settings.connect_host, port=ports.api, path="/livez")
-    return [
-        *(
-            _server(
-                region, "datastore" if shard == 0 else f"datastore-{shard}",
-                ports.datastore(shard), binary,
-                home=home, password_file=password_file, settings=DATASTORE_SETTINGS,
-            )
-            for shard in range(topology.region(region).shards)
-        ),
-        _server(
-            region, "stream", ports.stream, binary,
-            home=home, password_file=password_file, settings=STREAM_SETTINGS,
-        ),
-        python(
-            "shipper", "-m", "app.record.shipper",
-            ready=AliveFor(seconds=0.5), stop_timeout_s=2.5,
-        ),
-        python(
-            "applier", "-m", "app.features.applier_process",
-            ready=AliveFor(seconds=0.5), stop_timeout_s=1.5,
-        ),
-        python(
-            "joiner", "-m", "app.record.joiner_process",
-            ready=AliveFor(seconds=0.5), stop_timeout_s=1.5,
-        ),
-        python(
-            "historian", "-m", "app.history.historian_process", "--rows", "10000", "--linger", "5",
-            ready=AliveFor(seconds=0.5), stop_timeout_s=2.5,
-        ),
-        python(
-            "explainer", "-m", "app.record.explainer",
-            ready=AliveFor(seconds=0.5), stop_timeout_s=1.0,
-        ),
-        python("operations", "-m", "app.operations", ready=operations, stop_timeout_s=1.0),
-        python(
-            "scorer", "-m", "gunicorn", "-c", "python:app.gunicorn_conf", "app.main:app",
-            ready=api, stop_timeout_s=5.0,
-        ),
-    ]  # fmt: skip
+    def _environment(self) -> dict[str, str]:
+        settings = self._settings
+        return {
+            "PYTHONUNBUFFERED": "1",  # a log that ends before the crash explains nothing
+            "STEPDOWN_HOME": str(settings.home),
+            "STEPDOWN_REGION": self._name,
+            "STEPDOWN_PROFILE": "development",
+            "STEPDOWN_FEATURES": settings.features,
+            "STEPDOWN_API_HOST": settings.host,
+            "STEPDOWN_API_PORT": str(self._ports.api),
+            "STEPDOWN_OPERATIONS_PORT": str(self._ports.operations),
+            "STEPDOWN_WORKERS": str(settings.workers),
+            "STEPDOWN_FLEET_HOSTS": str(len(settings.regions)),  # each region counts as a host
+            "STEPDOWN_SOURCES": self._joined_sources(),
+            "STEPDOWN_STORE": self._sources()[self._name],
+            "STEPDOWN_STREAM": f"{_LOOPBACK}:{self._ports.stream}",
+            "STEPDOWN_DATASTORE_PASSWORD_FILE": str(self._servers.password_file),
+        }
+
+    def _joined_sources(self) -> str:
+        return ",".join(f"{name}={stores}" for name, stores in self._sources().items())
+
+    def _sources(self) -> dict[str, str]:
+        """Its own primaries and its copies of the others, as the scorer's settings write them."""
+        shards = range(self._topology.region(self._name).shards)
+        sources = {self._name: _addresses(self._ports.datastore(shard) for shard in shards)}
+        for number, far in enumerate(self._others()):
+            shards = range(self._topology.region(far).shards)
+            sources[far] = _addresses(self._ports.replica(number, shard) for shard in shards)
+        return sources
 
 
-def _environment(
-    region: str, settings: WorldSettings, topology: Topology, password_file: Path
-) -> dict[str, str]:
-    ports = topology.ports(region, settings.port_base)
-    sources = [name for name in topology.region(region).sources if name in settings.regions]
-    return {
-        "PYTHONUNBUFFERED": "1",  # a log that ends before the crash explains nothing
-        "STEPDOWN_HOME": str(settings.home),
-        "STEPDOWN_REGION": region,
-        "STEPDOWN_PROFILE": "development",
-        "STEPDOWN_FEATURES": settings.features,
-        "STEPDOWN_API_HOST": settings.host,
-        "STEPDOWN_API_PORT": str(ports.api),
-        "STEPDOWN_OPERATIONS_PORT": str(ports.operations),
-        "STEPDOWN_WORKERS": str(settings.workers),
-        "STEPDOWN_FLEET_HOSTS": str(len(settings.regions)),  # each region counts as a host
-        "STEPDOWN_SOURCES": ",".join(
-            f"{name}={_store(name, settings, topology)}" for name in sources
-        ),
-        "STEPDOWN_STORE": _store(region, settings, topology),
-        "STEPDOWN_STREAM": f"{_LOOPBACK}:{ports.stream}",
-        "STEPDOWN_DATASTORE_PASSWORD_FILE": str(password_file),
-    }
+def _part(what: str, shard: int) -> str:
+    return what if shard == 0 else f"{what}-{shard}"
 
 
-def _store(region: str, settings: WorldSettings, topology: Topology) -> str:
-    """The primaries of a region's store, one a shard, as the scorer's settings write them."""
-    ports = topology.ports(region, settings.port_base)
-    shards = range(topology.region(region).shards)
-    return "|".join(f"{_LOOPBACK}:{ports.datastore(shard)}" for shard in shards)
-
-
-def _server(
-    region: str,
-    part: str,
-    port: int,
-    binary: Path,
-    *,
-    home: Home,
-    password_file: Path,
-    settings: str,
-) -> ProcessSpec:
-    folder = home.region(region) / part
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    configuration = folder / "valkey.conf"
-    password = password_file.read_text("utf-8").strip()
-    write_private(configuration, _server_configuration(folder, port, password, settings).encode())
-    return ProcessSpec(
-        name=f"{region}/{part}",
-        region=region,
-        command=(str(binary), str(configuration)),
-        environment={},
-        log=str(home.log(region, part)),
-        ready=AnswersPing(host=_LOOPBACK, port=port, password_file=str(password_file)),
-        port=port,
-        stop_timeout_s=1.5,
-    )
-
-
-def _server_configuration(folder: Path, port: int, password: str, settings: str) -> str:
-    """The server's configuration file.
-
-    Neither counters nor events must ever be evicted, hence the policy; the append-only file is
-    the persistence, so that there are no snapshots beside it.
-    """
-    return f"""\
-bind {_LOOPBACK}
-port {port}
-requirepass {password}
-masterauth {password}
-dir "{folder}"
-appendonly yes
-appendfsync everysec
-save ""
-maxmemory-policy noeviction
-{settings}
-"""
+def _addresses(ports: Iterator[int]) -> str:
+    return "|".join(f"{_LOOPBACK}:{port}" for port in ports)

@@ -101,13 +101,13 @@ def check_ports(plan: Plan) -> None:
     Raises:
         BusyPortError: one is not; says which, who needs it and who has it.
     """
-    for spec in plan.processes:
-        if spec.port is None or _is_free(spec.host, spec.port):
+    for name, host, port in _ports_of(plan):
+        if _is_free(host, port):
             continue
-        pid = port_holder(spec.port)
+        pid = port_holder(port)
         holder = f"pid {pid} ({command_of(pid)})" if pid else "a process that cannot be seen"
         raise BusyPortError(
-            f"port {spec.port} is busy: {spec.name} needs it and {holder} has it;"
+            f"port {port} is busy: {name} needs it and {holder} has it;"
             " end that, or move all ports with STEPDOWN_PORT_BASE."
         )
 
@@ -171,6 +171,16 @@ def log_tail(path: Path) -> tuple[str, ...]:
         return tuple(path.read_text("utf-8", errors="replace").splitlines()[-_LOG_LINES:])
     except OSError:
         return ()
+
+
+def _ports_of(plan: Plan) -> Iterator[tuple[str, str, int]]:
+    """Who listens, on which address, on which port."""
+    for spec in plan.processes:
+        if spec.port is not None:
+            yield spec.name, spec.host, spec.port
+    if plan.network_port is not None:
+        for link in plan.links:
+            yield f"the link {link.name}", "127.0.0.1", link.listen
 
 
 def _give_up_on(process: ProcessStatus, *, ends: int, late: bool) -> None:

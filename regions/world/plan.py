@@ -7,10 +7,24 @@ terminal; the supervisor only carries it out.
 from __future__ import annotations
 
 import enum
+from typing import Literal
 
 import msgspec
 
-__all__ = ["AliveFor", "AnswersHttp", "AnswersPing", "Plan", "ProcessSpec", "ProcessState", "Ready"]
+__all__ = [
+    "NETWORK",
+    "AliveFor",
+    "AnswersHttp",
+    "AnswersPing",
+    "Link",
+    "Plan",
+    "ProcessSpec",
+    "ProcessState",
+    "Ready",
+]
+
+# The process that carries what goes from region to region; it belongs to none of them.
+NETWORK = "network/toxiproxy"
 
 
 class ProcessState(enum.StrEnum):
@@ -54,7 +68,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: `<region>/<part>`, unique.
-        region: whose it is; processes of one region start in the plan's order.
+        region: whose it is, empty for none; processes of one region start in the plan's order.
         command: program and arguments.
         environment: what it gets above the supervisor's own environment.
         log: file that its standard output and error are appended to.
@@ -75,7 +89,37 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     stop_timeout_s: float = 3.0
 
 
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """A way from one region to a port of another.
+
+    Attributes:
+        name: `<carries>:<near>:<far>[:<shard>]`, unique; a segment of a URL.
+        carries: copies of counters, or calls of the API.
+        near: the region that connects.
+        far: the region that is connected to.
+        listen: port that the near one connects to, where the link goes through a proxy.
+        upstream: port of the far one.
+        latency_ms: in each direction.
+    """
+
+    name: str
+    carries: Literal["replication", "api"]
+    near: str
+    far: str
+    listen: int
+    upstream: int
+    latency_ms: float
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """All processes, in start order within each region."""
+    """All processes, in start order within each region.
+
+    Attributes:
+        processes: what runs.
+        links: between the regions.
+        network_port: where their proxies are told what to do; None where links are direct.
+    """
 
     processes: tuple[ProcessSpec, ...]
+    links: tuple[Link, ...] = ()
+    network_port: int | None = None

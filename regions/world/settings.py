@@ -28,6 +28,8 @@ class WorldSettings:
             the next hundred.
         workers: scorer processes a region, 1 to 64.
         regions: the regions to run, at least one.
+        network: `proxies` gives the links between regions the latencies of the topology, where
+            Toxiproxy is installed; `direct` never does.
         host: address that the API listens on; the datastores always listen on 127.0.0.1.
         features: feature set of the models and counters; each has models and stores of its own.
         allow_remote: `host` may be one that other machines reach. The embedded world has
@@ -37,7 +39,8 @@ class WorldSettings:
     home: Path = Path(".stepdown")
     port_base: int = 18_000
     workers: int = 2
-    regions: tuple[str, ...] = ("us-east-1",)
+    regions: tuple[str, ...] = ("us-east-1", "eu-west-1", "ap-southeast-1")
+    network: Literal["proxies", "direct"] = "proxies"
     host: str = "127.0.0.1"
     features: Literal["reference", "wide"] = "reference"
     allow_remote: bool = False

@@ -22,10 +22,12 @@ from regions.world.child import Child
 from regions.world.control import Reply, Request, WorldStatus
 from regions.world.home import Home, write_private
 from regions.world.leftovers import Group, State
-from regions.world.plan import Plan
+from regions.world.plan import NETWORK, Plan
 from regions.world.procfs import boot_id, identify
 
 __all__ = ["Supervisor", "main"]
+
+RETRY_S = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +44,14 @@ class Supervisor:
             bufsize=0,
             start_new_session=True,
         )
+        self._plan = plan
         self._children = {
-            spec.name: Child(spec, clock=clock, on_group=self._note_group)
+            spec.name: Child(
+                spec,
+                clock=clock,
+                on_group=self._note_group,
+                furnish=self._put_links if spec.name == NETWORK else None,
+            )
             for spec in plan.processes
         }
         self._stopping: asyncio.Task[None] | None = None
@@ -88,6 +96,22 @@ class Supervisor:
         for child in self._of_region(region):
             child.start()
             await child.ready.wait()
+
+    async def _put_links(self) -> None:
+        """Give the network its links, each time that it has started."""
+        from regions.world.toxiproxy import (  # noqa: PLC0415 - most worlds have no network
+            ToxiproxyError,
+            put_links,
+        )
+
+        port = self._plan.network_port
+        assert port is not None, "a plan with a network says where it is"
+        while True:
+            try:
+                return await asyncio.to_thread(put_links, port, self._plan.links)
+            except ToxiproxyError as error:
+                log.warning("%s; trying again", error)
+                await asyncio.sleep(RETRY_S)
 
     def _begin_stop(self) -> asyncio.Task[None]:
         if self._stopping is None:

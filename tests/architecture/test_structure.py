@@ -55,7 +55,7 @@ def test_the_environment_is_read_in_the_settings_only():
     allowed = {
         "app/settings.py",
         "app/commands.py",
-        "regions/commands.py",
+        "regions/terminal.py",
         "regions/play_commands.py",
         "regions/world/child.py",
         "chaos/target.py",

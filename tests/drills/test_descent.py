@@ -27,7 +27,7 @@ def test_the_ladder_descends_to_the_last_rung_and_climbs_back_without_a_failed_r
             drilled.world,
             load,
             published=drilled.published,
-            region=drilled.region,
+            stores=[f"{drilled.region}/datastore"],
             hold_s=1.5,
         )
     )

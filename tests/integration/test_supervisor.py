@@ -267,7 +267,7 @@ def test_a_busy_port_is_told_with_who_needs_it_and_who_has_it(home):
 
 
 def test_the_embedded_datastore_wants_the_password_and_keeps_its_data_over_a_restart(home):
-    settings = WorldSettings(home=home, port_base=free_port_base())
+    settings = WorldSettings(home=home, port_base=free_port_base(), regions=(REGION,))
     datastore = embedded_plan(settings, load_topology()).processes[0]
     world = start(home, datastore)
     password = (home / "secrets" / "datastore").read_text()
@@ -286,7 +286,7 @@ def test_the_embedded_datastore_wants_the_password_and_keeps_its_data_over_a_res
 def test_up_says_in_one_sentence_which_port_is_busy_and_starts_nothing(home):
     base = free_port_base()
     with socket.create_server(("127.0.0.1", base + 1)):
-        done = command_line(home, "up", STEPDOWN_PORT_BASE=str(base))
+        done = command_line(home, "up", "--regions", "1", STEPDOWN_PORT_BASE=str(base))
     assert done.exit_code == 2
     assert f"stepdown: port {base + 1} is busy: us-east-1/operations needs it" in done.stderr
     assert len(done.stderr.splitlines()) == 1

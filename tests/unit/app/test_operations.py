@@ -211,3 +211,14 @@ def test_a_shipper_shows_its_numbers_breakers_and_errors_and_is_no_scorer(region
     assert region.metric("stepdown_shipper_backlog_events") == 12
     assert region.metric('stepdown_breaker_closed{breaker="shipper:stream"}') == 0
     assert region.metric('stepdown_shipper_failures_total{target="shipper:stream"}') == 4
+
+
+def test_a_source_that_one_scorer_cannot_read_is_told_with_its_reason(region):
+    region.push("a", sources={"us-east-1": None, "eu-west-1": "features_stale"})
+    region.push("b", sources={"us-east-1": None, "eu-west-1": None})
+    assert region.aggregator.readiness()["sources"] == {
+        "us-east-1": None,
+        "eu-west-1": "features_stale",
+    }
+    assert region.metric('stepdown_source_available{region="eu-west-1"}') == 0
+    assert region.metric('stepdown_source_available{region="us-east-1"}') == 1

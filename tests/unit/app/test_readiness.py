@@ -233,3 +233,15 @@ async def test_what_changes_on_disk_is_logged_either_way(scorer, caplog, refused
     with caplog.at_level(logging.INFO):
         scorer.holdings.refresh()
     assert said in caplog.text
+
+
+async def test_every_source_is_told_with_the_reason_why_it_is_not_read():
+    scorer = Scorer("eu-west-1", "ap-southeast-1")
+    scorer.others[0].as_of_ms = [NOW_MS - 30_001]
+    scorer.others[1].error = DependencyTimeout("late", dependency="ap-southeast-1")
+    await scorer.probe()
+    assert scorer.holdings.gauges().sources == {
+        "us-east-1": None,
+        "eu-west-1": "features_stale",
+        "ap-southeast-1": "timeout",
+    }

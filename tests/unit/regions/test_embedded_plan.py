@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 
@@ -10,15 +11,36 @@ import pytest
 
 from app.datastore_binary import datastore_binary
 from regions.topology import TopologyError, load_topology
+from regions.world import embedded
 from regions.world.embedded import embedded_plan
-from regions.world.plan import AnswersHttp, AnswersPing, Plan
+from regions.world.plan import NETWORK, AnswersHttp, AnswersPing, Plan
 from regions.world.settings import WorldSettings
+
+REGIONS = ("us-east-1", "eu-west-1", "ap-southeast-1")
 
 
 def plan_of(home: Path, *regions: str, **settings: object) -> Plan:
     return embedded_plan(
         WorldSettings(home=home, port_base=30_000, regions=regions, **settings), load_topology()
     )
+
+
+@pytest.fixture(autouse=True)
+def toxiproxy(tmp_path, monkeypatch):
+    """A program of that name, so that plans do not depend on the machine."""
+    program = tmp_path / "tools" / "toxiproxy-server"
+    program.parent.mkdir()
+    program.touch()
+    monkeypatch.setattr(embedded, "toxiproxy_binary", lambda: program)
+
+
+def with_network(home: Path) -> Plan:
+    return plan_of(home, *REGIONS)
+
+
+def configuration_of(plan: Plan, name: str) -> list[str]:
+    spec = next(spec for spec in plan.processes if spec.name == name)
+    return Path(spec.command[1]).read_text().splitlines()
 
 
 def test_a_region_starts_from_the_datastore_up_to_the_scorer(tmp_path):
@@ -50,19 +72,75 @@ def test_a_scorer_is_told_what_it_needs(tmp_path):
     assert environment["STEPDOWN_SOURCES"] == "us-east-1=127.0.0.1:30010"
 
 
-def test_a_region_reads_the_stores_of_the_regions_that_run_its_own_first(tmp_path):
+def test_a_region_reads_its_own_store_and_local_copies_of_those_of_the_regions_that_run(tmp_path):
     scorer = plan_of(tmp_path, "us-east-1", "eu-west-1").processes[-1]
     assert scorer.name == "eu-west-1/scorer"
     assert scorer.environment["STEPDOWN_SOURCES"] == (
-        "eu-west-1=127.0.0.1:30110,us-east-1=127.0.0.1:30010"
+        "eu-west-1=127.0.0.1:30110,us-east-1=127.0.0.1:30114"
     )
+
+
+def test_no_region_reads_or_writes_a_store_of_another_one(tmp_path):
+    plan = plan_of(tmp_path, *REGIONS)
+    for number, region in enumerate(REGIONS):
+        own = range(30_000 + 100 * number, 30_100 + 100 * number)
+        scorer = next(spec for spec in plan.processes if spec.name == f"{region}/scorer")
+        told = scorer.environment["STEPDOWN_SOURCES"] + "," + scorer.environment["STEPDOWN_STORE"]
+        ports = [int(port) for port in re.findall(r":(\d+)", told)]
+        assert len(ports) == 4
+        assert all(port in own for port in ports), region
+
+
+def test_a_copy_follows_its_primary_over_the_network_and_says_how_old_it_is_without(tmp_path):
+    copy = configuration_of(with_network(tmp_path), "ap-southeast-1/replica-us-east-1")
+    assert "replicaof 127.0.0.1 30220" in copy
+    assert "replica-read-only yes" in copy
+    assert "replica-serve-stale-data yes" in copy
+    password = (tmp_path / "secrets" / "datastore").read_text()
+    assert f"masterauth {password}" in copy
+
+
+def test_without_toxiproxy_a_copy_follows_its_primary_directly(tmp_path):
+    plan = plan_of(tmp_path, *REGIONS, network="direct")
+    assert plan.network_port is None
+    assert NETWORK not in [spec.name for spec in plan.processes]
+    assert "replicaof 127.0.0.1 30010" in configuration_of(plan, "eu-west-1/replica-us-east-1")
+
+
+def test_every_link_has_half_the_round_trip_of_the_topology_in_each_direction(tmp_path):
+    links = {link.name: link for link in plan_of(tmp_path, *REGIONS).links}
+    assert len(links) == 12
+    far = links["replication:eu-west-1:ap-southeast-1:0"]
+    assert (far.listen, far.upstream, far.latency_ms) == (30_123, 30_210, 85.0)
+    call = links["api:us-east-1:eu-west-1"]
+    assert (call.listen, call.upstream, call.latency_ms) == (30_126, 30_100, 40.0)
+
+
+def test_a_lone_region_has_no_links_and_no_network(tmp_path):
+    plan = plan_of(tmp_path, "us-east-1")
+    assert (plan.links, plan.network_port) == ((), None)
+
+
+def test_no_port_is_used_twice(tmp_path):
+    plan = with_network(tmp_path)
+    ports = [spec.port for spec in plan.processes if spec.port is not None]
+    ports += [link.listen for link in plan.links]
+    assert len(set(ports)) == len(ports) == 3 * 6 + 1 + 12
+
+
+def test_the_network_is_told_what_to_do_on_this_machine_alone(tmp_path):
+    network = next(spec for spec in with_network(tmp_path).processes if spec.name == NETWORK)
+    assert network.region == ""
+    assert network.command[1:] == ("-host", "127.0.0.1", "-port", "30040")
+    assert network.ready == AnswersHttp(host="127.0.0.1", port=30_040, path="/version")
 
 
 def test_each_shard_of_a_store_is_a_datastore_of_its_own(tmp_path):
     topology = load_topology()
     region = msgspec.structs.replace(topology.regions["us-east-1"], shards=2)
     topology = msgspec.structs.replace(topology, regions={**topology.regions, "us-east-1": region})
-    plan = embedded_plan(WorldSettings(home=tmp_path, port_base=30_000), topology)
+    settings = WorldSettings(home=tmp_path, port_base=30_000, regions=("us-east-1",))
+    plan = embedded_plan(settings, topology)
     assert [spec.name for spec in plan.processes[:2]] == [
         "us-east-1/datastore",
         "us-east-1/datastore-1",
@@ -111,7 +189,9 @@ def test_only_the_api_listens_where_others_can_reach_it(tmp_path):
 
 
 def test_everything_stops_within_twenty_seconds(tmp_path):
-    assert sum(spec.stop_timeout_s for spec in plan_of(tmp_path, "us-east-1").processes) < 20
+    for region in REGIONS:
+        mine = [spec for spec in with_network(tmp_path).processes if spec.region == region]
+        assert sum(spec.stop_timeout_s for spec in mine) < 20
 
 
 def test_a_region_that_is_not_in_the_topology_is_refused(tmp_path):

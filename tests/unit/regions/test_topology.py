@@ -60,6 +60,28 @@ def test_an_endpoint_is_made_of_the_region_and_the_domain():
     assert endpoint == "eu-west-1.decisions.pay.example.com"
 
 
+def test_a_region_is_reached_from_afar_on_a_port_of_its_own_for_each_caller():
+    topology = load_topology()
+    assert topology.api_port("eu-west-1", "eu-west-1", 18_000) == 18_100
+    assert topology.api_port("eu-west-1", "us-east-1", 18_000) == 18_126
+    assert topology.api_port("eu-west-1", "ap-southeast-1", 18_000) == 18_127
+    with pytest.raises(TopologyError, match="no region 'mars-1'"):
+        topology.api_port("eu-west-1", "mars-1", 18_000)
+
+
+def test_every_shard_of_every_source_has_its_ports_within_the_regions_hundred():
+    topology = load_topology()
+    ports = topology.ports("eu-west-1", 18_000)
+    copies = [ports.replica(number, shard) for number in range(2) for shard in range(3)]
+    assert copies == list(range(18_114, 18_120))
+    links = [
+        topology.replication_port("eu-west-1", source, shard, 18_000)
+        for source in ("us-east-1", "ap-southeast-1")
+        for shard in range(3)
+    ]
+    assert links == list(range(18_120, 18_126))
+
+
 def test_a_region_that_is_not_there_is_named_together_with_those_that_are():
     with pytest.raises(TopologyError, match="no region 'mars-1'; the topology has us-east-1, eu"):
         load_topology().region("mars-1")

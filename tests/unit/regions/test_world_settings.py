@@ -17,7 +17,7 @@ def load(folder: Path, environ: dict[str, str] | None = None, home: Path | None 
 def test_the_defaults_are_one_region_on_loopback(tmp_path):
     settings = load(tmp_path)
     assert settings.home == tmp_path / ".stepdown"
-    assert settings.regions == ("us-east-1",)
+    assert settings.regions == ("us-east-1", "eu-west-1", "ap-southeast-1")
     assert (settings.host, settings.port_base, settings.workers) == ("127.0.0.1", 18_000, 2)
 
 
