@@ -87,6 +87,11 @@ class Ports:
         """The server of the region's stream of events."""
         return self.first + 13
 
+    @property
+    def dns(self) -> int:
+        """The DNS server of the region, UDP and TCP."""
+        return self.first + 53
+
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All regions and what lies between them.

@@ -1,4 +1,4 @@
-"""The plan of an embedded region: servers, shipper, applier, explainer, operations, scorer."""
+"""The plan of an embedded region: servers, shipper, applier, explainer, DNS, operations, scorer."""
 
 from __future__ import annotations
 
@@ -49,7 +49,11 @@ def _region_processes(
     environment = _environment(region, settings, topology, password_file)
 
     def python(
-        part: str, *arguments: str, ready: AliveFor | AnswersHttp, stop_timeout_s: float
+        part: str,
+        *arguments: str,
+        ready: AliveFor | AnswersHttp,
+        stop_timeout_s: float,
+        port: int | None = None,
     ) -> ProcessSpec:
         return ProcessSpec(
             name=f"{region}/{part}",
@@ -59,7 +63,7 @@ def _region_processes(
             log=str(home.log(region, part)),
             ready=ready,
             host=settings.host if part == "scorer" else _LOOPBACK,
-            port=ready.port if isinstance(ready, AnswersHttp) else None,
+            port=ready.port if isinstance(ready, AnswersHttp) else port,
             stop_timeout_s=stop_timeout_s,
         )
 
@@ -97,6 +101,12 @@ def _region_processes(
         python(
             "explainer", "-m", "app.record.explainer",
             ready=AliveFor(seconds=0.5), stop_timeout_s=1.0,
+        ),
+        python(
+            "dns", "-m", "regions.routing.dns_process", "--home", str(settings.home),
+            "--region", region, "--regions", ",".join(settings.regions),
+            "--port-base", str(settings.port_base), "--host", settings.connect_host,
+            ready=AliveFor(seconds=0.5), stop_timeout_s=0.5, port=ports.dns,
         ),
         python("operations", "-m", "app.operations", ready=operations, stop_timeout_s=1.0),
         python(
