@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from regions.operations.commands import regions
 from regions.play_commands import play
 from regions.topology import Topology, TopologyError, load_topology
 from regions.world import display
@@ -32,6 +33,7 @@ _READYZ_TIMEOUT_S = 1.0
 
 app = typer.Typer(no_args_is_help=True, help="Run the service on this machine.")
 app.command()(play)
+app.add_typer(regions, name="regions")
 
 HomeOption = Annotated[
     Path | None,

@@ -41,13 +41,11 @@ class RegionHealth:
         endpoint: whether its API answers the health checkers.
         switch: the switch's own check: false once the checkers saw that the region is out.
         healthy: whether its record is used: both of the above.
-        set_out: whether an operator has it out, as it stands now; checkers see that later.
     """
 
     endpoint: bool
     switch: bool
     healthy: bool
-    set_out: bool
 
 
 class Router(Protocol):
@@ -65,6 +63,14 @@ class Router(Protocol):
 
         Raises:
             RoutingUnavailable: nobody answers.
+        """
+        ...
+
+    def is_out(self, region: str) -> bool:
+        """Whether an operator has a region out; the checkers see that later.
+
+        Raises:
+            RoutingUnavailable: it cannot be told.
         """
         ...
 

@@ -82,6 +82,10 @@ class LocalRouter:
         """As the first server that answers sees it."""
         return {region: self._health_of(region) for region in self._regions}
 
+    def is_out(self, region: str) -> bool:
+        """Whether the file of the region's switch is there."""
+        return switches.is_out(self._home, region)
+
     def set_out(self, region: str) -> None:
         """Put the file of the region's switch there."""
         try:
@@ -121,7 +125,6 @@ class LocalRouter:
             endpoint=said["endpoint"] == "up",
             switch=said["switch"] == "in",
             healthy=said["record"] == "healthy",
-            set_out=switches.is_out(self._home, region),
         )
 
     def _ask_any(self, regions: Sequence[str], query: DNSRecord) -> DNSRecord:

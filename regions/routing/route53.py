@@ -106,12 +106,17 @@ class Route53Router:
         """
         checks = {one["Id"]: one["HealthCheckConfig"] for one in self._checks()}
         return {
-            one["Region"]: self._health_of(one["Region"], one.get("HealthCheckId"), checks)
+            one["Region"]: self._health_of(one.get("HealthCheckId"), checks)
             for one in self._latency_records()
         }
 
+    def is_out(self, region: str) -> bool:
+        """Whether the object is there that the region's inverted check looks for."""
+        listed = self._switched(self._s3.list_objects_v2, Prefix=switch_key(region))
+        return any(one["Key"] == switch_key(region) for one in listed.get("Contents", ()))
+
     def set_out(self, region: str) -> None:
-        """Write the object that the region's inverted check looks for."""
+        """Write that object."""
         self._switched(
             self._s3.put_object,
             Key=switch_key(region),
@@ -131,7 +136,7 @@ class Route53Router:
         return nearest(client_region, healthy, self._round_trip_ms)
 
     def _health_of(
-        self, region: str, check: str | None, checks: Mapping[str, Mapping[str, Any]]
+        self, check: str | None, checks: Mapping[str, Mapping[str, Any]]
     ) -> RegionHealth:
         config = checks.get(check or "", {})
         own = [] if check is None else [check]
@@ -153,7 +158,6 @@ class Route53Router:
             endpoint=endpoint,
             switch=switch,
             healthy=calculated(verdicts, needed=needed),
-            set_out=self._is_out(region),
         )
 
     def _passing(self, check: str) -> bool:
@@ -164,10 +168,6 @@ class Route53Router:
             for one in answer["HealthCheckObservations"]
         ]
         return not told or sum(told) / len(told) > CheckRule().healthy_share
-
-    def _is_out(self, region: str) -> bool:
-        listed = self._switched(self._s3.list_objects_v2, Prefix=switch_key(region))
-        return any(one["Key"] == switch_key(region) for one in listed.get("Contents", ()))
 
     def _latency_records(self) -> Iterator[dict[str, Any]]:
         pages = self._route53.get_paginator("list_resource_record_sets")
