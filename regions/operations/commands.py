@@ -195,7 +195,14 @@ def _runner(*, dry_run: bool, force: bool = False) -> Runner:
     return Runner(
         monotonic=time.monotonic,
         sleep=time.sleep,
-        unknown=(RoutingUnavailable, WeightsError, WorldError, OperatorError, redis.RedisError),
+        unknown=(
+            RoutingUnavailable,
+            WeightsError,
+            WorldError,
+            OperatorError,
+            redis.RedisError,
+            OSError,
+        ),
         dry_run=dry_run,
         force=force,
     )

@@ -18,7 +18,7 @@ from typing import Literal
 
 __all__ = ["Finding", "Outcome", "Runner", "State", "Step", "done", "not_yet", "refused"]
 
-Result = Literal["already", "done", "would", "forced", "refused", "failed"]
+Result = Literal["ok", "already", "done", "would", "forced", "refused", "failed"]
 
 POLL_S = 0.2
 
@@ -83,7 +83,8 @@ class Outcome:
 
     Attributes:
         step: its name.
-        result: `already`, `done`, `would` (dry run), `forced`, `refused` or `failed`.
+        result: `ok` of a step that only looks, `already`, `done`, `would` of a dry run, `forced`,
+            `refused` or `failed`.
         says: what was found last.
         took_s: seconds.
     """
@@ -136,7 +137,7 @@ class Runner:
         goes_on = step.act is not None or step.wait_s > 0
         before = self._look(step.check, at_worst=State.NOT_YET if goes_on else State.REFUSED)
         if before.state is State.DONE:
-            return outcome("already", before.says)
+            return outcome("already" if goes_on else "ok", before.says)
         if before.state is State.REFUSED:
             forced = self.force and step.may_be_forced
             return outcome("forced" if forced else "refused", before.says)

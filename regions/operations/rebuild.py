@@ -51,7 +51,7 @@ class Rebuilding:
         servers: of the store in use.
         report: told the share done and what is being done.
         values: of the new store, by shard, once it is built.
-        before: generations of the store in use when the switch began.
+        before: the store in use when the switch began, by generation; nothing if it was lost.
     """
 
     region: str
@@ -59,7 +59,7 @@ class Rebuilding:
     servers: Servers
     report: Report
     values: Mapping[str, int] = field(default_factory=dict)
-    before: set[str] = field(default_factory=set)
+    before: dict[str, Applied] = field(default_factory=dict)
 
     def steps(self) -> list[Step]:
         """From looking at history to a new generation that is complete."""
@@ -111,25 +111,33 @@ class Rebuilding:
         return done(says) if known == sampled else refused(says)
 
     def _switch(self) -> None:
-        self.before = self._generations()
+        self.before = self._in_use()
         self.servers.hold()
         try:
             self.store.exchange()
         finally:
             self.servers.release()
 
-    def _generations(self) -> set[str]:
+    def _in_use(self) -> dict[str, Applied]:
         try:
-            return {one.generation for one in self.servers.applied()}
+            return {one.generation: one for one in self.servers.applied()}
         except redis.RedisError:
-            return set()
+            return {}
+
+    def _wanted(self) -> Positions:
+        """The farthest that history or the store before had come, by writer."""
+        wanted = dict(self._positions())
+        for applied in self.before.values():
+            for name, at in applied.positions.items():
+                wanted[name] = max(wanted.get(name, START), at)
+        return wanted
 
     def _complete(self) -> Finding:
-        """Whether every shard is of a new generation, ready, and past where history ended."""
+        """Whether every shard is of a new generation, ready, and as far as the old one was."""
         applied = self.servers.applied()
         if any(one.generation in self.before for one in applied):
             return refused("the old generation is in use")
-        wanted = self._positions()
+        wanted = self._wanted()
         for number, one in enumerate(applied):
             if not one.ready:
                 return not_yet(f"shard {number} catches up with the journals")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from regions.operations.facts import RegionFacts
@@ -104,20 +105,20 @@ def _answer(watch: Watch, region: str) -> str | None:
 
 def status_table(regions: Sequence[RegionStatus]) -> Table:
     """One row a region."""
-    columns = ("region", "health", "switch", "weight", "DNS near it", "rungs", "oldest", "rate")
-    table = Table(*columns)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in ("region", "health", "switch", "weight", "near it", "rung", "counters", "rate"):
+        table.add_column(column, no_wrap=True)
     for one in regions:
         style = "green" if one.well else "red"
-        served = [name for name, can in one.rungs.items() if can]
-        oldest = max(one.ages, key=lambda what: one.ages[what], default=None)
+        ages = [age for what, age in one.ages.items() if what.startswith("counters:")]
         table.add_row(
             one.region,
             f"[{style}]{one.health}[/]",
             {True: "out", False: "in", None: "?"}[one.out],
             str(one.weight),
             one.answer or "?",
-            ", ".join(served) or "-",
-            "-" if oldest is None else f"{oldest} {one.ages[oldest]:,.1f} s",
+            next((name for name, can in one.rungs.items() if can), "-"),
+            f"{max(ages):,.1f} s" if ages else "-",
             f"{one.rate:.1f}/s",
         )
     return table

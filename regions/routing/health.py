@@ -79,20 +79,27 @@ class Check:
     Attributes:
         rule: how it is made.
         inverted: healthy while the probes fail.
+        starting: a checker's very first pass is believed at once, since what is being started
+            fails until it is there.
         checkers: one state for each checker.
     """
 
     rule: CheckRule
     inverted: bool = False
+    starting: bool = False
     checkers: list[Checker] = field(init=False)
+    _passed: set[int] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.checkers = [Checker() for _ in range(self.rule.checkers)]
 
     def tell(self, checker: int, passed: bool) -> None:
         """Take one probe's result."""
-        before = self.checkers[checker]
+        first_pass = passed and checker not in self._passed
+        before = Checker() if self.starting and first_pass else self.checkers[checker]
         self.checkers[checker] = observed(before, passed, self.rule.failure_threshold)
+        if passed:
+            self._passed.add(checker)
 
     @property
     def healthy(self) -> bool:
@@ -123,7 +130,7 @@ class RegionChecks:
     @classmethod
     def under(cls, rule: CheckRule) -> RegionChecks:
         """Fresh checks."""
-        return cls(endpoint=Check(rule=rule), switch=Check(rule=rule, inverted=True))
+        return cls(endpoint=Check(rule=rule, starting=True), switch=Check(rule=rule, inverted=True))
 
     @property
     def healthy(self) -> bool:

@@ -37,6 +37,14 @@ def test_coming_back_takes_as_many_successes_in_a_row():
     assert told(check, True).healthy
 
 
+def test_what_is_being_started_is_healthy_from_its_first_answer_on():
+    check = told(Check(rule=RULE, starting=True), False, False, False, False)
+    assert not check.healthy
+    assert told(check, True).healthy
+    assert not told(check, False, False, False).healthy
+    assert not told(check, True, True).healthy
+
+
 def test_a_check_that_was_never_probed_is_healthy_also_when_inverted():
     assert Check(rule=RULE).healthy
     assert Check(rule=RULE, inverted=True).healthy
