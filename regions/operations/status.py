@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from regions.operations.facts import RegionFacts
@@ -105,8 +104,8 @@ def _answer(watch: Watch, region: str) -> str | None:
 
 def status_table(regions: Sequence[RegionStatus]) -> Table:
     """One row a region."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in ("region", "health", "switch", "weight", "near it", "rung", "counters", "rate"):
+    table = Table(box=None, pad_edge=False)
+    for column in ("region", "health", "switch", "weight", "near it", "rung", "counters", "per s"):
         table.add_column(column, no_wrap=True)
     for one in regions:
         style = "green" if one.well else "red"
@@ -119,6 +118,6 @@ def status_table(regions: Sequence[RegionStatus]) -> Table:
             one.answer or "?",
             next((name for name, can in one.rungs.items() if can), "-"),
             f"{max(ages):,.1f} s" if ages else "-",
-            f"{one.rate:.1f}/s",
+            f"{one.rate:.1f}",
         )
     return table
