@@ -26,12 +26,12 @@ import redis
 from app.datastore_binary import datastore_binary
 from app.errors import OperatorError
 from app.features.backfill import backfill
-from app.features.counter_store import SCANNED_AT_ONCE
+from app.features.counter_store import APPLIED_KEY, SCANNED_AT_ONCE
 from app.features.spec import Entity, FeatureSet
 from app.settings import Shard
 from app.streams.connection import connect
 
-__all__ = ["FILES", "NextStore", "keys_of"]
+__all__ = ["FILES", "NextStore"]
 
 FILES = "appendonlydir"
 _BEFORE = f"{FILES}.before"
@@ -41,16 +41,6 @@ STOP_S_MAX = 60.0
 SAMPLED = 500
 
 Report = Callable[[float, str], None]
-
-
-def keys_of(client: redis.Redis, *, at_most: int | None = None) -> list[bytes]:
-    """Names of a store's counters, in the order in which it tells them."""
-    names = (
-        name
-        for entity in Entity
-        for name in client.scan_iter(match=f"*:{entity}:*", count=SCANNED_AT_ONCE)
-    )
-    return list(dict.fromkeys(islice(names, at_most)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +77,10 @@ class NextStore:
                 replace=True,  # of an earlier run that was completed and not switched to
                 report=report,
             )
-            return {f"shard {at}": len(keys_of(client)) for at, client in enumerate(clients)}
+            return {
+                f"shard {at}": client.dbsize() - client.exists(APPLIED_KEY)
+                for at, client in enumerate(clients)
+            }
 
     def compare(self, old: Sequence[redis.Redis]) -> tuple[int, int]:
         """How many of a sample of its keys the store in use knows, too: (known, sampled).
@@ -98,7 +91,7 @@ class NextStore:
         known = sampled = 0
         with self._running() as clients:
             for client, used in zip(clients, old, strict=True):
-                names = keys_of(client, at_most=SAMPLED)
+                names = _sample(client)
                 sampled += len(names)
                 known += sum(map(bool, used.mget(names))) if names else 0
         return known, sampled
@@ -122,6 +115,16 @@ class NextStore:
     def _running(self) -> Iterator[list[redis.Redis]]:
         with contextlib.ExitStack() as stack:
             yield [stack.enter_context(_server(_next(folder))) for folder in self.folders]
+
+
+def _sample(client: redis.Redis) -> list[bytes]:
+    """Some keys, a share of each entity's."""
+    each = SAMPLED // len(Entity)
+    return [
+        name
+        for entity in Entity
+        for name in islice(client.scan_iter(match=f"*:{entity}:*", count=SCANNED_AT_ONCE), each)
+    ]
 
 
 def _next(folder: Path) -> Path:

@@ -1,9 +1,9 @@
 """Rebuild a region's store: filled from history under a new generation, compared, switched to.
 
 While it is built the region goes on as before, on whatever rung its store allows. The switch
-takes the store away for as long as its servers need to stop and start, and what history does not have yet the applier adds from
-stream and journals. Claims on attempt ids are not rebuilt: a retry across the switch may be
-decided twice, and is reconciled from history.
+takes the store away for as long as its servers need to stop and start; what history does not have
+yet the applier adds from stream and journals. Claims on attempt ids are not rebuilt: a retry
+across the switch may be decided twice, and is reconciled from history.
 """
 
 from __future__ import annotations

@@ -7,10 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from regions.operations.rebuild_world import rebuilding
 from regions.operations.stores import applied_of, running_world
 from regions.routing.weights import read_weights, weights_path
 
@@ -81,6 +83,14 @@ def test_a_region_is_taken_out_rebuilt_and_brought_back(two_regions):
     assert last["steps"][-1]["says"] == f"{OTHER} is the last healthy region"
 
     before = stepdown.generation()
+    with ExitStack() as stack:  # a run that filled the next store and got no farther
+        world = running_world(stepdown.home)
+        made = rebuilding(world, REGION, report=lambda _share, _what: None, stack=stack)
+        assert made.store.build(made.report)["shard 0"] > 0
+        assert made.store.built
+        known, sampled = made.store.compare(made.servers.clients)
+        assert known == sampled > 0
+    assert stepdown.generation() == before
     rebuilt = stepdown.regions("rebuild", REGION)
     assert rebuilt["steps"][-1]["result"] == "done"
     assert stepdown.generation() != before
