@@ -114,14 +114,15 @@ class Restoration:
 
     def _fresh(self) -> Finding:
         """Its own counters and the copies that others read of them."""
+        there = self._there()
         own = {
             f"{what} in {self.region}": age
             for what, age in self.watch.read(self.region).ages.items()
-            if what.startswith("counters:")
+            if what in {f"counters:{one}" for one in there}
         }
         copies = {
             f"counters:{self.region} in {one}": age
-            for one in self.watch.others(self.region)
+            for one in there - {self.region}
             for what, age in self.watch.read(one).ages.items()
             if what == f"counters:{self.region}"
         }
@@ -133,10 +134,16 @@ class Restoration:
         return done(says) if ages[oldest] <= AGE_S_MAX else not_yet(says)
 
     def _copied(self) -> Finding:
-        late = self.behind(self.region)
+        there = self._there()
+        late = {one: why for one, why in self.behind(self.region).items() if one in there}
         if late:
             return not_yet("; ".join(f"that in {one} {why}" for one, why in late.items()))
         return done("its own store's positions are reached wherever it is read")
+
+    def _there(self) -> set[str]:
+        """The region, and all that answer: one that is away must not keep this one out."""
+        answering = {one for one in self.watch.regions if self.watch.read(one).reachable}
+        return answering | {self.region}
 
     def _part(self, percent: int) -> Step:
         baking = _Baking(self.watch, self.region, percent, self.bake_s)

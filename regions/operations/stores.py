@@ -76,14 +76,17 @@ class Stores:
         """Who does not have yet what a region's own store has, and why; nobody is best.
 
         Raises:
-            redis.RedisError: a store is away.
+            redis.RedisError: the region's own store is away or cold.
         """
         own = self.own(region)
         late = {}
         for reader, settings in self.settings.items():
             read = {one.region: one.shards for one in settings.source_addresses()}
             for shard, wanted in zip(read.get(region, ()), own, strict=False):
-                why = behind(applied_of(shard, settings.datastore_password()), wanted)
+                try:
+                    why = behind(applied_of(shard, settings.datastore_password()), wanted)
+                except redis.RedisError as error:
+                    why = f"does not answer ({error})"
                 if why is not None:
                     late[reader] = why
         return late

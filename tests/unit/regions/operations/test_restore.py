@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from app.features.applier import Applied
-from regions.operations.facts import RegionFacts
+from regions.operations.facts import ABSENT, RegionFacts
 from regions.operations.restore import Restoration, judged
 from regions.operations.stores import behind
 
@@ -82,6 +82,20 @@ def test_a_copy_that_lacks_events_keeps_it_out(world, restoration):
     _, last = world.run(late)
     assert last.says == f"that in eu-west-1 lacks events of 2 writers of {REGION}"
     assert last.ends
+
+
+def test_a_third_region_that_is_away_does_not_keep_it_out(world, restoration):
+    world.facts["ap-southeast-1"] = ABSENT
+    changed(world, REGION, ages={f"counters:{REGION}": 0.1, "counters:ap-southeast-1": 900.0})
+    without = Restoration(
+        watch=world.watch,
+        region=REGION,
+        behind=lambda _region: {"ap-southeast-1": "does not answer"},
+        bake_s=1.0,
+    )
+    results, last = world.run(without)
+    assert not last.ends
+    assert results[PARTS[-1]] == "done"
 
 
 def test_errors_during_a_part_take_everything_back(world, restoration):
