@@ -100,7 +100,7 @@ class Rebuilding:
     def _same(self) -> Finding:
         """A sample of the new keys is looked for in the old store, unless that is lost."""
         if not self.values:
-            return done("nothing is filled yet")
+            return not_yet("nothing is filled yet")
         try:
             if not all(one.ready for one in self.servers.applied()):
                 return done("the old one is incomplete: nothing to compare with")
