@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from regions.operations.commands import regions
 from regions.play_commands import play
 from regions.status_commands import status
 from regions.terminal import (
@@ -40,6 +41,7 @@ _POLL_S = 0.2
 app = typer.Typer(no_args_is_help=True, help="Run the service on this machine.")
 app.command()(play)
 app.command()(status)
+app.add_typer(regions, name="regions")
 
 
 @app.command()

@@ -1,8 +1,8 @@
 """A history played to a region of its own: brought up in replay mode, warmed up, taken down.
 
 The region lives in a folder of its own and is built like any other, but for what a play does not
-need: nobody explains its decisions or writes its history. Its counters are built by its own
-applier, from the warm-up as history.
+need: nobody explains its decisions, writes its history or asks where it is. Its counters are built
+by its own applier, from the warm-up as history.
 
 A rung below `full` is measured by taking away what the rungs above it need, as the drill `descent`
 does:
@@ -52,7 +52,7 @@ __all__ = ["play_to_own_region"]
 
 READY_S = 120.0
 POLL_S = 0.1
-NOT_NEEDED = ("historian", "explainer")
+NOT_NEEDED = ("historian", "explainer", "dns")
 FULL_NEEDS = ("datastore", "applier")  # the former once a shard
 # In lockstep every wait is waited for.
 SHORT_LINGER = {"STEPDOWN_SHIPPER_LINGER_MS": "1", "STEPDOWN_LINGER_MS": "1"}

@@ -99,6 +99,11 @@ class Ports:
         """Where a link from another region ends: 0 to 5 replication, 6 to 19 callers of the API."""
         return self.first + 20 + number
 
+    @property
+    def dns(self) -> int:
+        """The DNS server of the region, UDP and TCP."""
+        return self.first + 53
+
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All regions and what lies between them.

@@ -1,4 +1,4 @@
-"""The plan of embedded regions: servers, programs, and the network between them."""
+"""The plan of embedded regions: servers, programs, DNS, and the network between them."""
 
 from __future__ import annotations
 
@@ -115,12 +115,32 @@ class _Region:
             self._python("joiner", "app.record.joiner_process", ready=alive, stop_timeout_s=1.5),
             self._python("historian", *history, ready=alive, stop_timeout_s=2.5),
             self._python("explainer", "app.record.explainer", ready=alive, stop_timeout_s=1.0),
+            self._python(
+                "dns",
+                *self._dns(),
+                ready=alive,
+                stop_timeout_s=0.5,
+                port=self._ports.dns,
+            ),
             self._python("operations", "app.operations", ready=operations, stop_timeout_s=1.0),
             self._python("scorer", *gunicorn, ready=api, stop_timeout_s=5.0),
         ]
 
+    def _dns(self) -> tuple[str, ...]:
+        settings = self._settings
+        return (
+            *("regions.routing.dns_process", "--home", str(settings.home)),
+            *("--region", self._name, "--regions", ",".join(settings.regions)),
+            *("--port-base", str(settings.port_base), "--host", settings.connect_host),
+        )
+
     def _python(
-        self, part: str, *arguments: str, ready: AliveFor | AnswersHttp, stop_timeout_s: float
+        self,
+        part: str,
+        *arguments: str,
+        ready: AliveFor | AnswersHttp,
+        stop_timeout_s: float,
+        port: int | None = None,
     ) -> ProcessSpec:
         return ProcessSpec(
             name=f"{self._name}/{part}",
@@ -130,7 +150,7 @@ class _Region:
             log=str(Home(self._settings.home).log(self._name, part)),
             ready=ready,
             host=self._settings.host if part == "scorer" else _LOOPBACK,
-            port=ready.port if isinstance(ready, AnswersHttp) else None,
+            port=ready.port if isinstance(ready, AnswersHttp) else port,
             stop_timeout_s=stop_timeout_s,
         )
 

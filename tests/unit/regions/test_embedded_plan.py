@@ -49,7 +49,7 @@ def test_a_region_starts_from_the_datastore_up_to_the_scorer(tmp_path):
     assert names[:4] == ["datastore", "stream", "shipper", "applier"]
     assert names[-2:] == ["operations", "scorer"]
     ports = [spec.port for spec in plan.processes if spec.port is not None]
-    assert ports == [30_010, 30_013, 30_001, 30_000]
+    assert ports == [30_010, 30_013, 30_053, 30_001, 30_000]
 
 
 def test_readiness_is_asked_of_each_process_as_its_users_would(tmp_path):

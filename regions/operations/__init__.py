@@ -1,0 +1,1 @@
+"""Operations on regions: status, evacuate, restore, rebuild."""
