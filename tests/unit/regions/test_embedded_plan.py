@@ -125,7 +125,7 @@ def test_no_port_is_used_twice(tmp_path):
     plan = with_network(tmp_path)
     ports = [spec.port for spec in plan.processes if spec.port is not None]
     ports += [link.listen for link in plan.links]
-    assert len(set(ports)) == len(ports) == 3 * 6 + 1 + 12
+    assert len(set(ports)) == len(ports) == 3 * 7 + 1 + 12
 
 
 def test_the_network_is_told_what_to_do_on_this_machine_alone(tmp_path):
