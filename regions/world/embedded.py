@@ -122,6 +122,9 @@ def _environment(
         "STEPDOWN_OPERATIONS_PORT": str(ports.operations),
         "STEPDOWN_WORKERS": str(settings.workers),
         "STEPDOWN_FLEET_HOSTS": str(len(settings.regions)),  # each region counts as a host
+        "STEPDOWN_ENDPOINTS": ",".join(
+            f"{name}={_api(name, settings, topology)}" for name in settings.regions
+        ),
         "STEPDOWN_SOURCES": ",".join(
             f"{name}={_store(name, settings, topology)}" for name in sources
         ),
@@ -129,6 +132,13 @@ def _environment(
         "STEPDOWN_STREAM": f"{_LOOPBACK}:{ports.stream}",
         "STEPDOWN_DATASTORE_PASSWORD_FILE": str(password_file),
     }
+
+
+def _api(region: str, settings: WorldSettings, topology: Topology) -> str:
+    """Where clients on this machine reach a region."""
+    host = settings.connect_host
+    bracketed = f"[{host}]" if ":" in host else host
+    return f"http://{bracketed}:{topology.ports(region, settings.port_base).api}"
 
 
 def _store(region: str, settings: WorldSettings, topology: Topology) -> str:
