@@ -56,7 +56,7 @@ def test_tests_are_no_packages():
 def test_the_environment_is_read_in_the_settings_only():
     allowed = {
         "app/settings.py",
-        "app/commands.py",
+        "app/decide_commands.py",
         "regions/commands.py",
         "regions/play_commands.py",
         "regions/world/child.py",

@@ -3,27 +3,27 @@
 first look-up              waited for
 later ones                 the last addresses, at once; asked again in the background
 DNS fails, or is empty     the last ones stay (RFC 8767, serving stale data, without an end)
-DNS lies                   what answers there signs nothing that verifies: the addresses that
-                           gave a verified answer before are pinned for `HOLD_S`
+DNS lies                   what answers there signs nothing that verifies: that address is left
+                           out for `HOLD_S`, and those that gave verified answers stay pinned
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-
 from stepdown_client.clock import Clock
 
-__all__ = ["Lookup", "PinnedResolver", "system_lookup"]
+__all__ = ["Lookup", "PinnedAddresses", "system_lookup"]
 
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 
 HOLD_S = 300.0
 LOOKUP_S = 5.0
+GOOD_MAX = 8
 
 
 async def system_lookup(host: str, port: int) -> list[str]:
@@ -39,17 +39,31 @@ async def system_lookup(host: str, port: int) -> list[str]:
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of a host: what DNS said last, and what gave a verified answer."""
+    """What is known of a host.
+
+    Attributes:
+        addresses: as DNS said last.
+        good: that gave a verified answer, the latest last.
+        bad: that gave a forged one, and until when they are left out.
+        asked_s: when DNS was asked last.
+        asking: it now.
+    """
 
     addresses: list[str]
-    good: list[str] = field(default_factory=list)
+    good: dict[str, None] = field(default_factory=dict)
+    bad: dict[str, float] = field(default_factory=dict)
     asked_s: float = 0.0
-    held_until_s: float = 0.0
     asking: asyncio.Task[None] | None = None
 
+    def usable(self, now_s: float) -> list[str]:
+        """What to connect to: as DNS says, then as it was good before; never nothing."""
+        known = dict.fromkeys([*self.addresses, *reversed(self.good)])
+        kept = [address for address in known if self.bad.get(address, now_s) <= now_s]
+        return kept or list(known)
 
-class PinnedResolver(AbstractResolver):
-    """aiohttp's resolver for the endpoints of one client."""
+
+class PinnedAddresses:
+    """The addresses of one client's endpoints."""
 
     def __init__(self, lookup: Lookup, *, every_s: float, clock: Clock) -> None:
         """Know nothing yet.
@@ -63,78 +77,77 @@ class PinnedResolver(AbstractResolver):
         self._every_s = every_s
         self._clock = clock
         self._known: dict[str, _Known] = {}
+        self._asking: dict[str, asyncio.Task[list[str]]] = {}
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Addresses to connect to.
+    async def usable(self, host: str, port: int) -> list[str]:
+        """Addresses to connect to, best first; one that is an address is its own.
 
         Raises:
             OSError: the host was never found.
         """
         known = self._known.get(host)
         if known is None:
-            addresses = await asyncio.wait_for(self._lookup(host, port), LOOKUP_S)
-            if not addresses:
-                raise OSError(f"{host} has no address")
-            known = self._known.setdefault(host, _Known(addresses))
-            known.asked_s = self._clock.monotonic()
+            if _is_address(host):
+                return [host]
+            known = await self._first(host, port)
         elif self._due(known):
             known.asked_s = self._clock.monotonic()
             known.asking = asyncio.create_task(self._ask(host, port, known))
-        return [_result(host, address, port) for address in known.addresses if _of(address, family)]
+        return known.usable(self._clock.monotonic())
 
-    def confirm(self, host: str) -> None:
-        """What a host's addresses lead to gave a verified answer."""
+    def confirm(self, host: str, address: str) -> None:
+        """An address of a host gave a verified answer."""
         known = self._known.get(host)
-        if known is not None and self._clock.monotonic() >= known.held_until_s:
-            known.good = known.addresses
+        if known is None:
+            return
+        known.bad.pop(address, None)
+        known.good.pop(address, None)
+        known.good[address] = None
+        if len(known.good) > GOOD_MAX:
+            del known.good[next(iter(known.good))]
 
-    def distrust(self, host: str) -> bool:
-        """What they lead to is not a region. Returns whether there are others to go back to."""
+    def distrust(self, host: str, address: str) -> None:
+        """An address gave a forged answer, or takes no connection: others first for a while."""
         known = self._known.get(host)
-        if known is None or not known.good or known.good == known.addresses:
-            return False
-        known.addresses = known.good
-        known.held_until_s = self._clock.monotonic() + HOLD_S
-        return True
+        if known is not None:
+            known.bad[address] = self._clock.monotonic() + HOLD_S
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Give up what is being asked."""
-        for known in self._known.values():
-            if known.asking is not None:
-                known.asking.cancel()
+        for task in (*self._asking.values(), *(known.asking for known in self._known.values())):
+            if task is not None:
+                task.cancel()
+
+    async def _first(self, host: str, port: int) -> _Known:
+        """Look a host up for the first time, once for all who wait; who gives up ends nothing."""
+        asking = self._asking.get(host)
+        if asking is None or asking.done():
+            asking = self._asking[host] = asyncio.create_task(self._look_up(host, port))
+        addresses = await asyncio.shield(asking)
+        if not addresses:
+            raise OSError(f"{host} has no address")
+        return self._known.setdefault(host, _Known(addresses, asked_s=self._clock.monotonic()))
 
     def _due(self, known: _Known) -> bool:
-        now_s = self._clock.monotonic()
         under_way = known.asking is not None and not known.asking.done()
-        return (
-            not under_way and now_s >= known.held_until_s and now_s - known.asked_s >= self._every_s
-        )
+        return not under_way and self._clock.monotonic() - known.asked_s >= self._every_s
 
     async def _ask(self, host: str, port: int, known: _Known) -> None:
-        try:
-            addresses = await asyncio.wait_for(self._lookup(host, port), LOOKUP_S)
-        except (OSError, TimeoutError):
-            return  # the last ones stay
-        if addresses and self._clock.monotonic() >= known.held_until_s:
+        addresses = await self._look_up(host, port)
+        if addresses:  # otherwise the last ones stay
             known.addresses = addresses
 
+    async def _look_up(self, host: str, port: int) -> list[str]:
+        """What DNS says; nothing where it fails."""
+        try:
+            return await asyncio.wait_for(self._lookup(host, port), LOOKUP_S)
+        except (OSError, TimeoutError):
+            return []
 
-def _of(address: str, family: socket.AddressFamily) -> bool:
-    return family in {socket.AF_UNSPEC, _family(address)}
 
-
-def _family(address: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
-def _result(host: str, address: str, port: int) -> ResolveResult:
-    return ResolveResult(
-        hostname=host,
-        host=address,
-        port=port,
-        family=_family(address),
-        proto=0,
-        flags=socket.AI_NUMERICHOST,
-    )
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from stepdown_client.answer import Answer, read_answer
 from stepdown_client.attempt import body_hash
 from stepdown_client.clock import Clock
-from stepdown_client.errors import ForgedError, TryError
+from stepdown_client.errors import ForgedError, ServerError, TryError
 from stepdown_client.events import Listener, TryFailed
 from stepdown_client.pool import Endpoint, Pool
 from stepdown_client.routing import RoutingTable
@@ -77,24 +77,31 @@ class Asker:
         """
         endpoint.tries += 1
         started_s = self.clock.monotonic()
+        address = ""
         try:
-            content = await self.transport.post(
+            reply = await self.transport.post(
                 endpoint,
                 "/v1/decisions",
                 question.body,
                 timeout_ms=endpoint.try_ms(self.settings.service_deadline_ms),
                 headers=question.headers(number, left_ms),
             )
-            answer = self._verified(content, question)
+            address = reply.address
+            answer = self._verified(reply.content, question)
         except TryError as error:
-            await self._failed(endpoint, question, error)
+            self._failed(endpoint, question, error)
+            if isinstance(error, ForgedError):
+                self.transport.distrust(endpoint, address)
             raise
-        self.transport.confirm(endpoint)
+        if answer.signed:
+            self.transport.confirm(endpoint, address)
         took_ms = (self.clock.monotonic() - started_s) * 1_000
         self.pool.answered(endpoint, took_ms, answer.took_ms)
         return answer
 
     def _verified(self, content: bytes, question: Question) -> Answer:
+        if self.table.answer_key is None and self.settings.require_signed:
+            raise ServerError("there is no routing document to verify the answer by")
         return read_answer(
             content,
             attempt_id=question.attempt_id,
@@ -104,7 +111,7 @@ class Asker:
             now_s=self.clock.wall(),
         )
 
-    async def _failed(self, endpoint: Endpoint, question: Question, error: TryError) -> None:
+    def _failed(self, endpoint: Endpoint, question: Question, error: TryError) -> None:
         self.pool.failed(endpoint, error.kind)
         self.tell(
             TryFailed(
@@ -114,5 +121,3 @@ class Asker:
                 detail=str(error),
             )
         )
-        if isinstance(error, ForgedError):
-            await self.transport.distrust(endpoint)

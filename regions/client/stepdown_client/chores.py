@@ -119,27 +119,36 @@ class Chores:
         """There is something to post back."""
         self._posting.set()
 
+    async def wait_idle(self, timeout_s: float) -> bool:
+        """Wait until nothing is left to post. Returns whether that came in time."""
+        ends_s = self.clock.monotonic() + timeout_s
+        while self._posting.is_set():
+            if self.clock.monotonic() >= ends_s:
+                return False
+            await asyncio.sleep(POST_BACK_S)
+        return True
+
     async def refresh(self) -> bool:
         """Ask for the routing document, nearest first. Returns whether a good one came."""
         query = urlencode([("merchant", merchant) for merchant in self._merchants])
         path = f"/v1/routing?{query}" if query else "/v1/routing"
         for endpoint in self.pool.order():
             try:
-                content = await self.transport.get(endpoint, path, timeout_ms=TIMEOUT_MS)
+                reply = await self.transport.get(endpoint, path, timeout_ms=TIMEOUT_MS)
                 before = self.table.routing
-                routing = self.table.offer(content)
+                routing = self.table.offer(reply.content)
             except RoutingError as error:
                 self.tell(RoutingRefused(region=endpoint.region, why=str(error)))
             except (TryError, RefusedError) as error:
                 log.debug("no routing document from %s: %s", endpoint.region, error)
             else:
-                await self.route()
+                self.route()
                 if before is None or before.version != routing.version:
                     self.tell(RoutingTaken(version=routing.version))
                 return True
         return False
 
-    async def route(self) -> None:
+    def route(self) -> None:
         """Take over regions and weights of the document in force; configured addresses stay."""
         routing = self.table.routing
         if routing is None:
@@ -150,7 +159,7 @@ class Chores:
         for gone in self.pool.route(
             {**self.settings.endpoints, **_others(urls, self.settings)}, weights
         ):
-            await self.transport.drop(gone)
+            self.transport.drop(gone)
 
     async def _follow(self) -> None:
         self._wanted.clear()

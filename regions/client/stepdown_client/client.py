@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import msgspec
 
-from stepdown_client.addresses import Lookup, PinnedResolver, system_lookup
+from stepdown_client.addresses import Lookup, PinnedAddresses, system_lookup
 from stepdown_client.answer import CLIENT_DEFAULT, Answer, ReasonText
 from stepdown_client.asking import Asker, Question
 from stepdown_client.attempt import Attempt, canonical
@@ -70,8 +70,8 @@ class StepdownClient:
         self._table = RoutingTable(keys, cache=settings.routing_cache)
         self._standing = Standing(clock=self._clock)
         self._stand_ins = StandIns(settings.stand_ins, size_max=settings.stand_ins_max)
-        resolver = PinnedResolver(lookup, every_s=settings.dns_s, clock=self._clock)
-        self._transport = Transport(settings, resolver)
+        addresses = PinnedAddresses(lookup, every_s=settings.dns_s, clock=self._clock)
+        self._transport = Transport(settings, addresses)
         self._asker = Asker(
             settings=settings,
             pool=self._pool,
@@ -97,7 +97,7 @@ class StepdownClient:
 
     async def __aenter__(self) -> Self:
         """Take over what was kept, ask for the routing document once, begin the chores."""
-        await self._chores.route()
+        self._chores.route()
         await self._chores.refresh()
         self._chores.start()
         return self
@@ -153,6 +153,10 @@ class StepdownClient:
         for task, endpoint in landed.still.items():
             self._follow_up(task, endpoint, answer.decision_id)
         return answer
+
+    async def wait_posted_back(self, *, timeout_s: float) -> bool:
+        """Wait until nothing is left to be posted back. Returns whether that came in time."""
+        return await self._chores.wait_idle(timeout_s)
 
     def stats(self) -> ClientStats:
         """What was done so far, and how the endpoints stand."""

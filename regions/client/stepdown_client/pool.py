@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from stepdown_client.clock import Clock
 from stepdown_client.ejection import Health, HealthState, Trouble
+from stepdown_client.errors import TimedOutError
 from stepdown_client.events import Ejected, Listener, Returning
 from stepdown_client.settings import ClientSettings
 from stepdown_client.window import Counts, Latency
@@ -151,7 +152,8 @@ class Pool:
     def failed(self, endpoint: Endpoint, kind: str) -> None:
         """A try failed."""
         endpoint.failures[kind] = endpoint.failures.get(kind, 0) + 1
-        endpoint.health.record(failed=True, slow=False)
+        # A region that turns slow may do so beyond what a try waits for.
+        endpoint.health.record(failed=True, slow=kind == TimedOutError.kind)
         self._judge(endpoint)
 
     def probed(self, endpoint: Endpoint, took_ms: float) -> None:
@@ -179,8 +181,21 @@ class Pool:
         return ordered
 
     def _distance(self, endpoint: Endpoint) -> float:
-        assert endpoint.latency.mean_ms is not None
-        return endpoint.latency.mean_ms * (_STAY if endpoint is self._first else 1.0)
+        """How long an answer takes, milliseconds; of one that is only probed, probably."""
+        mean_ms = endpoint.latency.mean_ms
+        assert mean_ms is not None
+        if not endpoint.latency.answers:
+            mean_ms += self._deciding_ms()
+        return mean_ms * (_STAY if endpoint is self._first else 1.0)
+
+    def _deciding_ms(self) -> float:
+        """What a decision takes beyond a probe, by those that have answered."""
+        beyond = [
+            one.latency.mean_ms - one.round_trip_ms
+            for one in self.endpoints.values()
+            if one.latency.answers and one.latency.mean_ms and one.round_trip_ms
+        ]
+        return max(0.0, sum(beyond) / len(beyond)) if beyond else 0.0
 
     def _judge(self, endpoint: Endpoint) -> None:
         why = endpoint.health.trouble()

@@ -62,6 +62,8 @@ class ClientSettings:
         api_key: with the scope decide; with outcome as well, so that a second decision on an
             attempt can be superseded.
         trusted_keys: folder of public keys (`*.pem`) that may sign routing documents.
+        require_signed: whether an answer that cannot be verified yet, since there is no routing
+            document, is as good as none.
         deadline_ms: for an answer altogether, 20 to 60,000.
         service_deadline_ms: what a region takes at most by itself, 20 to 1,000.
         connect_ms: longest wait for a connection, > 0, far below `deadline_ms`.
@@ -83,6 +85,7 @@ class ClientSettings:
     endpoints: dict[str, str]
     api_key: str = field(repr=False)
     trusted_keys: Path
+    require_signed: bool = True
     deadline_ms: float = 1_000.0
     service_deadline_ms: float = 100.0
     connect_ms: float = 300.0

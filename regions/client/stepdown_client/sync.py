@@ -73,6 +73,10 @@ class SyncStepdownClient:
             self._started.decide(attempt, deadline_ms=deadline_ms, traceparent=traceparent)
         )
 
+    def wait_posted_back(self, *, timeout_s: float) -> bool:
+        """See `StepdownClient.wait_posted_back`."""
+        return self._run(self._started.wait_posted_back(timeout_s=timeout_s))
+
     def stats(self) -> ClientStats:
         """See `StepdownClient.stats`."""
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Mapping
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
+from aiohttp.abc import AbstractResolver, ResolveResult
 
-from stepdown_client.addresses import PinnedResolver
+from stepdown_client.addresses import PinnedAddresses
 from stepdown_client.errors import (
     ConnectError,
     DeniedError,
@@ -19,11 +23,13 @@ from stepdown_client.errors import (
 from stepdown_client.pool import Endpoint
 from stepdown_client.settings import ClientSettings
 
-__all__ = ["Transport"]
+__all__ = ["Reply", "Transport"]
 
 CONNECTIONS_MAX = 256
 # Below a load balancer's 60 s and the service's 75: whoever closes first should be the client.
 KEPT_S = 50.0
+# No try takes longer.
+RETIRED_S = 5.0
 CONTENT_BYTES_MAX = 256 * 1024
 # What every region would say of the same body.
 _REFUSED = frozenset({400, 409, 413, 415, 422})
@@ -35,13 +41,56 @@ class _Problem(msgspec.Struct):
     detail: str = ""
 
 
+class Reply(NamedTuple):
+    """What came, and from which address."""
+
+    content: bytes
+    address: str
+
+
+class _Line(NamedTuple):
+    """Kept connections to one address."""
+
+    address: str
+    session: aiohttp.ClientSession
+
+
+class _Fixed(AbstractResolver):
+    """Knows one address."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002
+    ) -> list[ResolveResult]:
+        """That one."""
+        return [
+            ResolveResult(
+                hostname=host,
+                host=self._address,
+                port=port,
+                family=socket.AF_INET6 if ":" in self._address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+        ]
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
 class Transport:
     """Talks to endpoints. Belongs to one event loop."""
 
-    def __init__(self, settings: ClientSettings, resolver: PinnedResolver) -> None:
+    def __init__(self, settings: ClientSettings, addresses: PinnedAddresses) -> None:
         self._settings = settings
-        self._resolver = resolver
-        self._sessions: dict[str, aiohttp.ClientSession] = {}
+        self._addresses = addresses
+        self._lines: dict[str, _Line] = {}
+        self._retired: set[asyncio.Task[None]] = set()
 
     async def post(
         self,
@@ -51,8 +100,8 @@ class Transport:
         *,
         timeout_ms: float,
         headers: Mapping[str, str] | None = None,
-    ) -> bytes:
-        """Post JSON; the content of the answer.
+    ) -> Reply:
+        """Post JSON.
 
         Raises:
             RefusedError: the service refuses this body.
@@ -63,33 +112,36 @@ class Transport:
             "POST", endpoint, path, body=body, headers=sent, timeout_ms=timeout_ms
         )
 
-    async def get(self, endpoint: Endpoint, path: str, *, timeout_ms: float) -> bytes:
+    async def get(self, endpoint: Endpoint, path: str, *, timeout_ms: float) -> Reply:
         """Get something; see `post`."""
         return await self._request(
             "GET", endpoint, path, body=None, headers={}, timeout_ms=timeout_ms
         )
 
-    def confirm(self, endpoint: Endpoint) -> None:
-        """The endpoint gave a verified answer: its addresses are good."""
-        self._resolver.confirm(_host(endpoint))
+    def confirm(self, endpoint: Endpoint, address: str) -> None:
+        """An address of the endpoint gave a verified answer."""
+        self._addresses.confirm(_place(endpoint)[0], address)
 
-    async def distrust(self, endpoint: Endpoint) -> None:
-        """It gave a forged one: back to the addresses that were good, if there are others."""
-        if self._resolver.distrust(_host(endpoint)):
-            await self.drop(endpoint)
+    def distrust(self, endpoint: Endpoint, address: str) -> None:
+        """It gave a forged one: hang up, and go to another if there is one."""
+        self._addresses.distrust(_place(endpoint)[0], address)
+        line = self._lines.get(endpoint.url)
+        if line is not None and line.address == address:
+            self.drop(endpoint)
 
-    async def drop(self, endpoint: Endpoint) -> None:
+    def drop(self, endpoint: Endpoint) -> None:
         """Hang up on an endpoint."""
-        session = self._sessions.pop(endpoint.url, None)
-        if session is not None:
-            await session.close()
+        self._retire(self._lines.pop(endpoint.url, None))
 
     async def close(self) -> None:
         """Hang up on all of them."""
-        for session in self._sessions.values():
-            await session.close()
-        self._sessions.clear()
-        await self._resolver.close()
+        for line in self._lines.values():
+            await line.session.close()
+        self._lines.clear()
+        for task in self._retired:
+            task.cancel()
+        await asyncio.gather(*self._retired, return_exceptions=True)
+        self._addresses.close()
 
     async def _request(
         self,
@@ -100,23 +152,29 @@ class Transport:
         body: bytes | None,
         headers: Mapping[str, str],
         timeout_ms: float,
-    ) -> bytes:
+    ) -> Reply:
         timeout = aiohttp.ClientTimeout(
             total=timeout_ms / 1_000,
             sock_connect=min(self._settings.connect_ms, timeout_ms) / 1_000,
         )
+        address = ""
         try:
-            async with self._session(endpoint).request(
+            async with asyncio.timeout(timeout_ms / 1_000):
+                line = await self._line(endpoint)
+            address = line.address
+            async with line.session.request(
                 method, endpoint.url + path, data=body, headers=headers, timeout=timeout
             ) as response:
                 content = await response.content.read(CONTENT_BYTES_MAX)
                 while not response.content.at_eof() and len(content) < CONTENT_BYTES_MAX:
                     content += await response.content.read(CONTENT_BYTES_MAX)
-                return _checked(response.status, content)
+                return Reply(_checked(response.status, content), address)
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectionError) as error:
             # A time-out of the whole is one of these, too, and is no matter of the connection.
             if isinstance(error, aiohttp.SocketTimeoutError):
                 raise TimedOutError(f"no answer within {timeout_ms:.0f} ms") from None
+            if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+                self.distrust(endpoint, address)
             raise ConnectError(f"{type(error).__name__}: {error}") from None
         except TimeoutError:
             raise TimedOutError(f"no answer within {timeout_ms:.0f} ms") from None
@@ -125,23 +183,41 @@ class Transport:
         except OSError as error:
             raise ConnectError(f"{type(error).__name__}: {error}") from None
 
-    def _session(self, endpoint: Endpoint) -> aiohttp.ClientSession:
-        session = self._sessions.get(endpoint.url)
-        if session is None:
-            session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    resolver=self._resolver,
-                    use_dns_cache=False,  # the resolver keeps what it knows
-                    limit=CONNECTIONS_MAX,
-                    keepalive_timeout=KEPT_S,
-                ),
-                connector_owner=True,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"X-Api-Key": self._settings.api_key, "Accept-Encoding": "identity"},
-                auto_decompress=False,
-            )
-            self._sessions[endpoint.url] = session
-        return session
+    async def _line(self, endpoint: Endpoint) -> _Line:
+        """The connections to the endpoint, all to one address: the answers say whose they are."""
+        host, port = _place(endpoint)
+        usable = await self._addresses.usable(host, port)
+        line = self._lines.get(endpoint.url)
+        if line is not None and line.address in usable:
+            return line
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                resolver=_Fixed(usable[0]),
+                use_dns_cache=False,
+                limit=CONNECTIONS_MAX,
+                keepalive_timeout=KEPT_S,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"X-Api-Key": self._settings.api_key, "Accept-Encoding": "identity"},
+            auto_decompress=False,
+        )
+        self._retire(line)
+        line = self._lines[endpoint.url] = _Line(usable[0], session)
+        return line
+
+    def _retire(self, line: _Line | None) -> None:
+        """Hang up once what is under way has ended."""
+
+        async def later(session: aiohttp.ClientSession) -> None:
+            try:
+                await asyncio.sleep(RETIRED_S)
+            finally:
+                await session.close()
+
+        if line is not None:
+            task = asyncio.create_task(later(line.session))
+            self._retired.add(task)
+            task.add_done_callback(self._retired.discard)
 
 
 def _checked(status: int, content: bytes) -> bytes:
@@ -164,5 +240,6 @@ def _detail(content: bytes) -> str:
     return problem.detail or problem.title
 
 
-def _host(endpoint: Endpoint) -> str:
-    return urlsplit(endpoint.url).hostname or ""
+def _place(endpoint: Endpoint) -> tuple[str, int]:
+    parts = urlsplit(endpoint.url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)

@@ -28,7 +28,7 @@ _SLOW_MS, _SLOW_SHARE = 50.0, 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """Outcomes in the window; a failed call is not slow as well."""
+    """Outcomes in the window; a call that timed out is failed and slow."""
 
     total: int
     failures: int
@@ -57,7 +57,7 @@ class Outcomes:
         bucket = self._ring[-1][1]
         bucket[0] += 1
         bucket[1] += failed
-        bucket[2] += slow and not failed
+        bucket[2] += slow
 
     def counts(self) -> Counts:
         """The counts as of now."""

@@ -47,7 +47,7 @@ def fail(pool, clock, region, *, times=1):
         pool.failed(pool.endpoints[region], "timeout")
 
 
-def grey(pool, clock, region, seconds, share=0.3, rate=100):
+def grey(pool, clock, region, *, seconds, share=0.3, rate=100):
     """A region that answers a share of its attempts 200 ms later."""
     rng = random.Random(2)
     for _ in range(int(seconds * rate)):
@@ -96,7 +96,7 @@ def test_a_grey_region_is_ejected_within_5_seconds_at_100_a_second(pool, clock, 
     answer(pool, clock, "near", 10, times=500)
     assert not told
     started_s = clock.monotonic()
-    grey(pool, clock, "near", 10)
+    grey(pool, clock, "near", seconds=10)
     assert [event.why for event in told.of(Ejected)] == ["slow_rate"]
     assert clock.monotonic() - started_s < 5
 
