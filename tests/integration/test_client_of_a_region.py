@@ -79,6 +79,7 @@ async def test_a_stand_in_is_recorded_once_and_replaces_what_the_region_decided(
         for record in map(decode_record, kept(service, Kind.DECISION))
         if record.attempt_id == body["attempt_id"]
     ]
+    made.sort(key=lambda record: record.received_ms)  # each worker has a journal
     assert [record.rung for record in made] == [lost["rung"], CLIENT_DEFAULT]
     assert made[1].action == answer.action
     assert made[1].merchant == made[0].merchant
@@ -118,16 +119,19 @@ def test_decide_asks_as_a_checkout_does(service, stepdown, tmp_path):
     assert answer["elapsed_ms"] < 900
 
 
-def test_decide_stands_in_when_told_and_posts_back_with_the_next_attempt(service, stepdown):
+def test_decide_stands_in_when_told_and_posts_back_with_the_next_attempt(fresh_service, stepdown):
+    home, port = fresh_service.home, fresh_service.port
     words = ("decide", "1", "--json", "--client-default")
-    assert stepdown(*words, "--api", service.api, home=service.home).returncode == 0
-    away = stepdown(*words, "--api", "http://127.0.0.1:9", home=service.home)
+    assert stepdown(*words, home=home, port_base=port).returncode == 0
+    assert stepdown("down", home=home).returncode == 0
+    away = stepdown(*words, home=home, port_base=port)
     assert away.returncode == 0, away.stderr
     answer = json.loads(away.stdout)
     assert (answer["rung"], answer["signed"]) == (CLIENT_DEFAULT, False)
     assert answer["policy_version"] == 1  # of the document that was kept
-    assert stepdown(*words, "--api", service.api, home=service.home).returncode == 0
-    made = {record.attempt_id for record in map(decode_record, kept(service, Kind.DECISION))}
+    assert stepdown("up", "--json", home=home, port_base=port).returncode == 0
+    assert stepdown(*words, home=home, port_base=port).returncode == 0
+    made = {record.attempt_id for record in map(decode_record, kept(fresh_service, Kind.DECISION))}
     assert answer["attempt_id"] in made
 
 
