@@ -107,8 +107,9 @@ class Flight:
             tell: is told of hedges and retries.
         """
         self._attempt_id = attempt_id
-        # A connection that was closed as it was used deserves a second try even at the only region.
-        self._next: Iterator[Endpoint] = iter(order if len(order) > 1 else order * 2)
+        # Twice round: a connection that was closed as it was used deserves a second try, and while
+        # there is time and a token nobody gives up.
+        self._next: Iterator[Endpoint] = iter(order * 2)
         self._send = send
         self._budgets = budgets
         self._clock = clock
