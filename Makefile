@@ -15,7 +15,7 @@ help:  ## this list
 
 setup: $(VENV)/.ready  ## make the environment (.venv) from the hashed lock
 
-$(VENV)/.ready: requirements/all.lock pyproject.toml Makefile
+$(VENV)/.ready: requirements/all.lock pyproject.toml regions/client/pyproject.toml Makefile
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "stepdown needs Python 3.11: install it (Debian: apt-get install python3.11 python3.11-venv) or name it with 'make PYTHON=/path/to/python3.11'."; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
@@ -24,7 +24,7 @@ $(VENV)/.ready: requirements/all.lock pyproject.toml Makefile
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/pip install -q --disable-pip-version-check $(UV)
 	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/all.lock
-	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e . -e regions/client
 	@touch $@
 
 # Without it everything runs, too: `stepdown up` then says that the links have no latency.

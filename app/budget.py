@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from fallback.rung import RungName
 
-__all__ = ["StandInBudget", "StandInWeights"]
+__all__ = ["ClientDefaultCaps", "StandInBudget", "StandInWeights"]
 
 _Amount = Annotated[int, Meta(ge=0, le=10**15)]
 _Weight = Annotated[float, Meta(ge=0, le=100)]
@@ -25,6 +25,18 @@ class StandInBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     budget_hourly: _Amount
     instrument_hourly: _Amount
+
+
+class ClientDefaultCaps(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a client may approve by itself while no region answers it.
+
+    Attributes:
+        attempt_max: of one attempt, minor units of the reference currency.
+        hourly_max: within any hour, by one client; a fleet of clients approves that much each.
+    """
+
+    attempt_max: _Amount
+    hourly_max: _Amount
 
 
 class StandInWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,11 +21,10 @@ from app.command_line import (
     print_json,
     print_said,
     progress,
-    shown,
 )
+from app.decide_commands import decide
 from app.errors import OperatorError
 from app.features.names import FeatureSetName
-from app.fresh_id import fresh_id
 from app.models.training.names import Protocol
 from app.price_commands import prices
 
@@ -37,38 +34,7 @@ app = typer.Typer()
 keys = typer.Typer(no_args_is_help=True, help="API keys; running scorers follow within a second.")
 app.add_typer(keys, name="keys")
 app.command()(prices)
-
-
-@app.command()
-def decide(
-    attempt: Annotated[
-        str,
-        typer.Argument(
-            help="A file with an attempt as JSON, - for standard input, or a number: "
-            "that sample attempt."
-        ),
-    ] = "1",
-    api: Annotated[
-        str, typer.Option(envvar="STEPDOWN_API", help="Address of the service.")
-    ] = "http://127.0.0.1:18000",
-    home: HomeOption = Path(".stepdown"),
-    json: JsonOption = False,
-) -> None:
-    """Post one payment attempt and show the decision.
-
-    The API key is taken from STEPDOWN_API_KEY, or is the development key.
-    """
-    from app.post import post_decision
-
-    answer = post_decision(api, _attempt(attempt, home), key=_key(home))
-    if json:
-        print_json(answer)
-        return
-    table = Table(show_header=False, box=None)
-    for name, value in answer.items():
-        if name != "token":
-            table.add_row(f"[bold]{name}", shown(value))
-    Console().print(table)
+app.command()(decide)
 
 
 @app.command()
@@ -427,34 +393,6 @@ def _shares(said: list[str]) -> dict[str, float]:
         except ValueError:
             raise OperatorError(f"{one!r} is not NAME=SHARE, as in card_testing=0.3.") from None
     return shares
-
-
-def _attempt(source: str, home: Path) -> bytes:
-    from app.samples import load_samples
-
-    if source == "-":
-        return sys.stdin.buffer.read()
-    if source.isdigit():
-        samples = load_samples(home)
-        if not 1 <= int(source) <= len(samples):
-            raise OperatorError(f"there are sample attempts 1 to {len(samples)}.")
-        body = samples[int(source) - 1].body
-        return msgspec.json.encode({**body, "attempt_id": fresh_id("att")})
-    try:
-        return Path(source).read_bytes()
-    except OSError as error:
-        raise OperatorError(f"{source} cannot be read: {error.strerror}.") from None
-
-
-def _key(home: Path) -> str:
-    from app.registry import Registry
-
-    if key := os.environ.get("STEPDOWN_API_KEY"):
-        return key
-    path = Registry(home).dev_key
-    if not path.exists():
-        raise OperatorError("set STEPDOWN_API_KEY; there is no development key in this home.")
-    return path.read_text(encoding="ascii").strip()
 
 
 def _regions(home: Path) -> list[Path]:

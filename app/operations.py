@@ -64,6 +64,7 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     "requests_refused": (("status",), "Requests answered with a problem document."),
     "bugs": (("where",), "Exceptions that nobody expected; each one deserves a page."),
     "stand_in_withheld": (("why",), "Approvals of lower rungs withheld, by what had no room."),
+    "client_defaults": (("action",), "Attempts that clients decided by themselves, posted back."),
     "claims": (("state",), "Attempt ids that were not simply new."),
     "journal_records": ((), "Decisions recorded in the journal."),
     "journal_missing": ((), "Decisions answered without a record."),

@@ -30,7 +30,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from app.budget import StandInBudget, StandInWeights
+from app.budget import ClientDefaultCaps, StandInBudget, StandInWeights
 from app.documents import DocumentError, read_document
 from fallback.rung import Action
 from fallback.rungs.tier_default import AmountBand, StandingPolicy
@@ -143,12 +143,14 @@ class Tier:
         costs: what decisions cost.
         standing: what the tier does while nothing better is known.
         stand_in: what the lower rungs may approve; None for no bound.
+        client_default: what a client may approve by itself; None for nothing.
     """
 
     amount_high: int
     costs: Costs
     standing: StandingPolicy
     stand_in: StandInBudget | None = None
+    client_default: ClientDefaultCaps | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +221,7 @@ class _TierEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     costs: Costs
     standing: tuple[_BandEntry, ...]
     stand_in: StandInBudget | None = None
+    client_default: ClientDefaultCaps | None = None
 
 
 class _PolicyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -255,4 +258,5 @@ def _load_tier(path: Path, name: str, raw: Any) -> Tier:
         costs=entry.costs,
         standing=standing,
         stand_in=entry.stand_in,
+        client_default=entry.client_default,
     )

@@ -80,6 +80,8 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         fleet_hosts: hosts with scorers in all regions together: each has an equal share of what
             the lower rungs may approve. With fewer than there are, the fleet exceeds its budget.
         features: name of the feature set that is counted and that the models see.
+        endpoints: `region=URL`, comma separated: where clients reach each region; empty for this
+            region alone, at its own API's address.
         sources: `region=host:port[|host:port...]`, comma separated: one store per home region.
         store: `host:port[|host:port...]` of this region's own store, written by the applier.
         datastore_password_file: file with the datastores' password; empty for none.
@@ -126,6 +128,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     workers: Annotated[int, Meta(ge=1, le=256)] = 2
     fleet_hosts: Annotated[int, Meta(ge=1, le=100_000)] = 1
     features: Literal["reference", "wide"] = "reference"
+    endpoints: str = ""
     sources: str = "us-east-1=127.0.0.1:18010"
     store: str = "127.0.0.1:18010"
     datastore_password_file: str = ""
@@ -214,6 +217,19 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         if not self.anchors:
             return self.home / "anchors" / self.region
         return _folder_or_s3(self.anchors, "anchors")
+
+    def endpoint_addresses(self) -> dict[str, str]:
+        """Where clients reach each region, in the order as written."""
+        if not self.endpoints:
+            host = f"[{self.api_host}]" if ":" in self.api_host else self.api_host
+            return {self.region: f"http://{host}:{self.api_port}"}
+        found: dict[str, str] = {}
+        for part in self.endpoints.split(","):
+            region, _, url = part.strip().partition("=")
+            if not region or region in found or not url.startswith(("http://", "https://")):
+                raise ConfigurationError(f"endpoints: {part!r} is not region=URL, or comes twice.")
+            found[region] = url.rstrip("/")
+        return found
 
     def source_addresses(self) -> tuple[SourceAddress, ...]:
         """The stores to read, this region's own first as written."""

@@ -19,9 +19,10 @@ from app.api.auth import Keys, load_keys
 from app.api.hot import Front, LoopLag
 from app.api.routes import create_routes
 from app.candidate import Candidate
+from app.client_default import ClientDecisions
 from app.decide import Decider, InForce
 from app.event_time import EventTime, ReplayTime, WallTime
-from app.features.directory import Directory, load_directory
+from app.features.directory import Directory, MerchantEntry, load_directory
 from app.features.online import OnlineStore, Source
 from app.features.shard import ShardClient
 from app.features.snapshot import Snapshot, load_snapshot
@@ -42,6 +43,7 @@ from app.record.made import Versions
 from app.record.recorder import Recorder
 from app.record.signing import ensure_signing_key
 from app.record.token import TokenSigner, token_secret
+from app.routing import RoutingFile, RoutingSource, load_routing
 from app.rule_inputs import rule_inputs
 from app.rulebook import load_rules
 from app.settings import ScorerSettings
@@ -100,16 +102,20 @@ class Scorer:
         self._stand_in = self._make_stand_in()
         self.holdings = self._make_holdings()
         self._tracing = self._make_tracing()
+        self._token_signer = TokenSigner(token_secret(settings.home / "secrets" / "token"))
         self.decider = self._make_decider()
         self._lag = LoopLag(self._clock, told=self._pressure.tick)
         self.holdings.refresh()
 
     def app(self) -> Front:
         """The ASGI app of this process."""
+        intake = self._make_intake()
         routes = create_routes(
             keys=self._keys_in_force,
             gauges=self.holdings.gauges,
-            intake=self._make_intake(),
+            intake=intake,
+            client_decisions=self._make_client_decisions(intake),
+            routing=self._make_routing(),
             journal=self._settings.journal,
             region=self._region,
             replay=self._settings.replay,
@@ -166,6 +172,9 @@ class Scorer:
         self._rates: WatchedFile[Archived[Rates]] = _with_default(
             published / "rates.yaml", archiving(archive / "rates", load_rates), DEFAULT_RATES
         )
+        self._routing: WatchedFile[RoutingFile] = WatchedFile(
+            published / "routing.yaml", load_routing, keep_when_gone=True
+        )
         self._keys: WatchedFile[Keys] = WatchedFile(
             home / "keys.json", load_keys, keep_when_gone=True
         )
@@ -214,6 +223,7 @@ class Scorer:
                 "rules": self._rules,
                 "policy": self._policy,
                 "rates": self._rates,
+                "routing": self._routing,
                 "keys": self._keys,
             },
             probes=self._probes,
@@ -269,7 +279,7 @@ class Scorer:
             claims=Claims(self._own_source(), of="attempt", ttl_s=self._settings.attempt_ttl_s),
             stand_in=self._stand_in,
             recorder=self._recorder,
-            signer=TokenSigner(token_secret(self._settings.home / "secrets" / "token")),
+            signer=self._token_signer,
             telemetry=self.telemetry,
             tracing=self._tracing,
             time=self._time,
@@ -288,6 +298,33 @@ class Scorer:
             regions={region.number: name for name, region in topology.regions.items()},
             region=self._region,
             time=self._time,
+        )
+
+    def _make_client_decisions(self, intake: Intake) -> ClientDecisions:
+        return ClientDecisions(
+            region=self._settings.region,
+            claims=Claims(self._own_source(), of="attempt", ttl_s=self._settings.follow_up_ttl_s),
+            intake=intake,
+            recorder=self._recorder,
+            policy=self._policy_in_force,
+            rates=self._rates_in_force,
+            versions=self._versions_in_force,
+            merchant=self._listed,
+            signer=self._token_signer,
+            telemetry=self.telemetry,
+            time=self._time,
+        )
+
+    def _make_routing(self) -> RoutingSource:
+        return RoutingSource(
+            endpoints=self._settings.endpoint_addresses(),
+            file=lambda: self._routing.value,
+            policy=self._policy_in_force,
+            rates=self._rates_in_force,
+            directory=lambda: self._directory.value,
+            answer_key=self._token_signer.answer_key,
+            signer=self._signer,
+            now_ms=self._time.now_ms,
         )
 
     def _make_ladder(self) -> Ladder[Candidate]:
@@ -435,6 +472,10 @@ class Scorer:
         """What of the counters the model in force can do without."""
         artifact = self.artifact()
         return () if artifact is None else artifact.facts.masked
+
+    def _listed(self, tenant: str, merchant_id: str) -> MerchantEntry | None:
+        directory = self._directory.value
+        return None if directory is None else directory.get(tenant, merchant_id)
 
     def _keys_in_force(self) -> Keys:
         return self._keys.value or Keys(())

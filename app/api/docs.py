@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from app.api.problem import RequestProblem
-from app.api.wire import Accepted, Attempt, Decision, Label, Outcome, Problem
+from app.api.wire import Accepted, Attempt, Decision, Label, Outcome, Problem, StandIn
+from app.routing import MERCHANTS_MAX, Routing, SignedRouting
 
 __all__ = ["openapi", "page"]
 
@@ -69,6 +70,20 @@ _OPERATIONS = (
         gives="Accepted",
         status=202,
     ),
+    _Operation(
+        verb="post",
+        path="/v1/stand-ins",
+        summary="Enter what a client decided by itself while no region answered (scope decide).",
+        takes="StandIn",
+        gives="Accepted",
+        status=202,
+    ),
+    _Operation(
+        verb="get",
+        path="/v1/routing",
+        summary="The tenant's signed routing document; its payload is a Routing (scope decide).",
+        gives="SignedRouting",
+    ),
     _Operation(verb="get", path="/livez", summary="Whether the process is alive."),
     _Operation(
         verb="get", path="/readyz", summary="Which rungs can be served, and why not the others."
@@ -86,7 +101,18 @@ _HEADERS = (
 def openapi() -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
     _, components = msgspec.json.schema_components(
-        (Attempt, Decision, Outcome, Label, Accepted, Problem), ref_template=_REF
+        (
+            Attempt,
+            Decision,
+            Outcome,
+            Label,
+            StandIn,
+            Accepted,
+            SignedRouting,
+            Routing,
+            Problem,
+        ),
+        ref_template=_REF,
     )
     paths: dict[str, dict[str, Any]] = {}
     for operation in _OPERATIONS:
@@ -131,6 +157,16 @@ def _described(operation: _Operation) -> dict[str, Any]:
             }
             for name, kind, required, text in _HEADERS
             if name != "X-Api-Key"
+        ]
+    elif operation.path == "/v1/routing":
+        described["parameters"] = [
+            {
+                "name": "merchant",
+                "in": "query",
+                "required": False,
+                "description": f"a merchant whose tier to include; up to {MERCHANTS_MAX}",
+                "schema": {"type": "array", "items": {"type": "string"}},
+            }
         ]
     elif "{decision_id}" in operation.path:
         described["parameters"] = [

@@ -12,8 +12,9 @@ from msgspec import UNSET
 
 from app.api.pan import has_many_digits, looks_like_pan, redact
 from app.api.problem import Invalid, Malformed
-from app.api.wire import Attempt, FieldProblem, Label, Outcome, as_datetime
+from app.api.wire import Attempt, FieldProblem, Label, Outcome, StandIn, as_datetime
 from app.ids import locate
+from app.tracing import Trace
 
 __all__ = [
     "read_attempt",
@@ -21,9 +22,9 @@ __all__ = [
     "read_label",
     "read_outcome",
     "read_retry",
+    "read_stand_in",
     "read_trace",
 ]
-from app.tracing import Trace
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ DEADLINE_MS_MIN, DEADLINE_MS_MAX = 20, 100
 _attempt = msgspec.json.Decoder(Attempt)
 _outcome = msgspec.json.Decoder(Outcome)
 _label = msgspec.json.Decoder(Label)
+_stand_in = msgspec.json.Decoder(StandIn)
 _encoder = msgspec.json.Encoder()
 # How msgspec says where and what. A member of a mapping is `[...]` there, or a `key`.
 _PLACE = re.compile(
@@ -57,23 +59,21 @@ def read_attempt(body: bytes) -> tuple[Attempt, bytes]:
         Malformed: not JSON, not UTF-8, or a key twice in one object.
         Invalid: the wrong shape; names the field.
     """
-    attempt, canonical = _decoded(body, _attempt)
-    # Most bodies hold nowhere as many digits as a card number has; one search tells.
-    suspicious = has_many_digits(canonical) or _has_large_number(attempt)
-    problems = [
-        *(_pan_problems(_identities(attempt)) if suspicious else ()),
-        *_time_problems(
-            ("occurred_at", attempt.occurred_at),
-            ("customer.account_created_at", attempt.customer.account_created_at),
-        ),
-        *_number_problems(attempt),
-    ]
+    return _checked(*_decoded(body, _attempt))
+
+
+def read_stand_in(body: bytes) -> tuple[StandIn, bytes]:
+    """Decode and check what a client decided by itself; see `read_attempt`.
+
+    Returns:
+        The stand-in, and the canonical bytes of its attempt.
+    """
+    stand_in, _ = _decoded(body, _stand_in)
+    problems = list(_time_problems(("decided_at", stand_in.decided_at)))
     if problems:
         raise Invalid(*problems)
-    redacted = _redacted(attempt) if suspicious else attempt
-    if redacted is not attempt:
-        return redacted, _encoder.encode(redacted)
-    return attempt, canonical
+    attempt, canonical = _checked(stand_in.attempt, _encoder.encode(stand_in.attempt))
+    return msgspec.structs.replace(stand_in, attempt=attempt), canonical
 
 
 def read_outcome(body: bytes) -> tuple[Outcome, bytes]:
@@ -130,6 +130,25 @@ def read_trace(header: bytes | None) -> Trace | None:
     if match is None or not match[1].strip(b"0") or not match[2].strip(b"0"):
         return None
     return Trace(match[1].decode("ascii"), match[2].decode("ascii"))
+
+
+def _checked(attempt: Attempt, canonical: bytes) -> tuple[Attempt, bytes]:
+    # Most bodies hold nowhere as many digits as a card number has; one search tells.
+    suspicious = has_many_digits(canonical) or _has_large_number(attempt)
+    problems = [
+        *(_pan_problems(_identities(attempt)) if suspicious else ()),
+        *_time_problems(
+            ("occurred_at", attempt.occurred_at),
+            ("customer.account_created_at", attempt.customer.account_created_at),
+        ),
+        *_number_problems(attempt),
+    ]
+    if problems:
+        raise Invalid(*problems)
+    redacted = _redacted(attempt) if suspicious else attempt
+    if redacted is not attempt:
+        return redacted, _encoder.encode(redacted)
+    return attempt, canonical
 
 
 def _decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[T, bytes]:

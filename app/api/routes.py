@@ -11,8 +11,10 @@ from fastapi import FastAPI, Request, Response
 from msgspec import UnsetType
 from starlette.exceptions import HTTPException
 
-from app.api.auth import Caller, Keys, Scope
+from app.api.auth import Keys, Scope
+from app.api.client_routes import add_client_routes
 from app.api.docs import openapi, page
+from app.api.exchange import body_sent, caller_of, json_response
 from app.api.problem import (
     PROBLEM_JSON,
     MethodNotAllowed,
@@ -20,7 +22,7 @@ from app.api.problem import (
     RequestProblem,
 )
 from app.api.reading import read_label, read_outcome
-from app.api.request import body_of, check_media_type, headers_of
+from app.client_default import ClientDecisions
 from app.record.decision import DecisionRecord
 from app.record.explanation import ExplanationRecord, explanation_shown
 from app.record.frames import Kind
@@ -28,6 +30,7 @@ from app.record.inputs import recorded_inputs
 from app.record.intake import Intake
 from app.record.lookup import ElsewhereError, find_decision, find_explanation
 from app.record.reasons import notices
+from app.routing import RoutingSource
 from app.telemetry import Gauges
 from fallback.rung import Action
 
@@ -39,6 +42,8 @@ def create_routes(
     keys: Callable[[], Keys],
     gauges: Callable[[], Gauges],
     intake: Intake,
+    client_decisions: ClientDecisions,
+    routing: RoutingSource,
     journal: Path,
     region: int,
     replay: bool,
@@ -50,6 +55,8 @@ def create_routes(
         keys: API keys in force.
         gauges: how things stand in this process.
         intake: of outcomes and labels.
+        client_decisions: takes what clients decided by themselves.
+        routing: makes routing documents.
         journal: the region's journal folder.
         region: number of this region.
         replay: whether event time stands for now, which whoever plays a history must know.
@@ -62,7 +69,7 @@ def create_routes(
 
     @app.get("/v1/decisions/{decision_id}")
     def decision(decision_id: str, request: Request) -> Response:
-        caller = _caller(request, keys(), Scope.READ)
+        caller = caller_of(request, keys(), Scope.READ)
         try:
             record = find_decision(journal, decision_id, region=region)
         except ElsewhereError as error:
@@ -71,9 +78,10 @@ def create_routes(
             raise NotFound(f"{decision_id!r} is not a decision id.") from None
         if record is None or record.tenant != caller.tenant:
             raise NotFound(f"There is no decision {decision_id!r} in this region's journals.")
-        return _json(shown(record, find_explanation(journal, record.decision_id)))
+        return json_response(shown(record, find_explanation(journal, record.decision_id)))
 
     _add_follow_ups(app, keys, intake)
+    add_client_routes(app, keys=keys, routing=routing, client_decisions=client_decisions)
 
     @app.get("/livez")
     async def livez() -> dict[str, str]:
@@ -82,7 +90,7 @@ def create_routes(
     @app.get("/readyz")
     async def readyz() -> Response:
         now = gauges()
-        return _json(
+        return json_response(
             {
                 "ready": True,  # the last rung needs nothing: a live process always answers
                 "replay": replay,
@@ -127,8 +135,8 @@ def shown(record: DecisionRecord, explanation: ExplanationRecord | None) -> dict
 def _add_follow_ups(app: FastAPI, keys: Callable[[], Keys], intake: Intake) -> None:
     @app.post("/v1/outcomes")
     async def outcome(request: Request) -> Response:
-        caller = _caller(request, keys(), Scope.OUTCOME)
-        taken, canonical = read_outcome(await _body(request))
+        caller = caller_of(request, keys(), Scope.OUTCOME)
+        taken, canonical = read_outcome(await body_sent(request))
         accepted = await intake.take(
             Kind.OUTCOME,
             tenant=caller.tenant,
@@ -138,12 +146,12 @@ def _add_follow_ups(app: FastAPI, keys: Callable[[], Keys], intake: Intake) -> N
             canonical=canonical,
             said_at=taken.occurred_at,
         )
-        return _json(accepted, status=202)
+        return json_response(accepted, status=202)
 
     @app.post("/v1/labels")
     async def label(request: Request) -> Response:
-        caller = _caller(request, keys(), Scope.LABEL)
-        taken, canonical = read_label(await _body(request))
+        caller = caller_of(request, keys(), Scope.LABEL)
+        taken, canonical = read_label(await body_sent(request))
         accepted = await intake.take(
             Kind.LABEL,
             tenant=caller.tenant,
@@ -153,7 +161,7 @@ def _add_follow_ups(app: FastAPI, keys: Callable[[], Keys], intake: Intake) -> N
             canonical=canonical,
             said_at=_given(taken.arrived_at),
         )
-        return _json(accepted, status=202)
+        return json_response(accepted, status=202)
 
 
 def _handle_problems(app: FastAPI) -> None:
@@ -177,22 +185,5 @@ def _problem(request: Request, error: RequestProblem) -> Response:
     return response
 
 
-def _caller(request: Request, keys: Keys, scope: Scope) -> Caller:
-    presented = request.headers.get("x-api-key")
-    return keys.authenticate(None if presented is None else presented.encode("latin-1"), scope)
-
-
-async def _body(request: Request) -> bytes:
-    headers = headers_of(request.headers.raw)
-    check_media_type(headers)
-    return await body_of(headers, request.receive)
-
-
 def _given(value: str | UnsetType) -> str | None:
     return None if isinstance(value, UnsetType) else value
-
-
-def _json(document: object, *, status: int = 200) -> Response:
-    return Response(
-        msgspec.json.encode(document), status_code=status, media_type="application/json"
-    )

@@ -7,12 +7,13 @@ Field names are final; adding an optional field is the only free change. Optiona
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 __all__ = [
+    "CLIENT_DEFAULT",
     "MINOR_UNITS_MAX",
     "Accepted",
     "Amount",
@@ -24,12 +25,16 @@ __all__ = [
     "OutcomeKind",
     "Problem",
     "ReasonText",
+    "StandIn",
     "ThresholdsShown",
     "as_datetime",
 ]
 
 # JSON integers beyond 2^53 lose digits in many clients; no payment is near it.
 MINOR_UNITS_MAX = 2**53 - 1
+
+CLIENT_DEFAULT: Final = "client_default"
+"""The rung of what a client decided by itself."""
 
 
 def _whole(pattern: str) -> str:
@@ -235,8 +240,37 @@ class Label(Part, frozen=True, omit_defaults=True):
     reason_code: Text | UnsetType = UNSET
 
 
+class StandIn(Part, frozen=True, omit_defaults=True):
+    """What a client decided by itself while no region answered, `POST /v1/stand-ins`.
+
+    Attributes:
+        attempt: as it would have been sent; its id tells repeats.
+        action: that the checkout acted on.
+        decided_at: when, by the client's clock.
+        policy_version: of the policy that it knew; 0 for none.
+        reasons: codes.
+    """
+
+    attempt: Attempt
+    action: Literal["approve", "step_up", "decline"]
+    decided_at: Instant
+    policy_version: Annotated[int, Meta(ge=0, le=MINOR_UNITS_MAX)]
+    reasons: Annotated[
+        tuple[
+            Literal[
+                "STANDING_POLICY",
+                "CLIENT_ATTEMPT_CAP",
+                "CLIENT_HOURLY_CAP",
+                "CLIENT_WITHOUT_POLICY",
+            ],
+            ...,
+        ],
+        Meta(max_length=4),
+    ] = ()
+
+
 class Accepted(Struct, frozen=True, kw_only=True):
-    """The answer to an outcome or a label, 202: it is in the journal.
+    """The answer to an outcome, a label or a stand-in, 202: it is in the journal.
 
     Attributes:
         id: the sender's.
@@ -278,7 +312,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     attempt_id: str
     action: Literal["approve", "step_up", "decline"]
     score: float | None
-    rung: Literal["full", "batch", "rules", "tier_default"]
+    rung: Literal["full", "batch", "rules", "tier_default", "client_default"]
     not_higher: dict[str, str]
     reasons: list[ReasonText]
     thresholds: ThresholdsShown | None

@@ -51,6 +51,7 @@ class DecisionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
         deadline_ms: what the decision had.
         took_ms: what it took.
         trace_id: of the caller's trace (W3C), where there was one.
+        client_decided_ms: when a client decided by itself, by its clock; None where a region did.
     """
 
     v: int = 1
@@ -86,6 +87,7 @@ class DecisionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     deadline_ms: int
     took_ms: float
     trace_id: str | None = None
+    client_decided_ms: int | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -105,7 +105,8 @@ class Made:
                     self.identity,
                     self.action.value,
                     received_ms // 1_000 + TOKEN_LIFE_S,
-                )
+                ),
+                tenant=self.candidate.tenant,
             ),
         )
 

@@ -26,6 +26,9 @@ from app.api.wire import ReasonText
 
 __all__ = [
     "CATALOGUE",
+    "CLIENT_ATTEMPT_CAP",
+    "CLIENT_HOURLY_CAP",
+    "CLIENT_WITHOUT_POLICY",
     "MODEL_RISK",
     "NOTICES_MAX",
     "STAND_IN_BUDGET",
@@ -39,6 +42,9 @@ __all__ = [
 MODEL_RISK = "MODEL_RISK"
 STAND_IN_BUDGET = "STAND_IN_BUDGET"
 STAND_IN_CARD = "STAND_IN_CARD"
+CLIENT_ATTEMPT_CAP = "CLIENT_ATTEMPT_CAP"
+CLIENT_HOURLY_CAP = "CLIENT_HOURLY_CAP"
+CLIENT_WITHOUT_POLICY = "CLIENT_WITHOUT_POLICY"
 # More than four principal reasons are not likely to help (12 CFR 1002.9, comment 9(b)(2)-1).
 NOTICES_MAX = 4
 
@@ -197,6 +203,21 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     STAND_IN_BUDGET: _entry(
         Family.POLICY,
         "A lower rung stood in, and what the merchant's tier may approve so was used up.",
+        None,
+    ),
+    CLIENT_ATTEMPT_CAP: _entry(
+        Family.POLICY,
+        "No region answered the checkout, and the amount is above what it may approve by itself.",
+        None,
+    ),
+    CLIENT_HOURLY_CAP: _entry(
+        Family.POLICY,
+        "No region answered the checkout, which has approved enough by itself within the hour.",
+        None,
+    ),
+    CLIENT_WITHOUT_POLICY: _entry(
+        Family.POLICY,
+        "No region answered the checkout, and it had no policy to stand in with.",
         None,
     ),
     STAND_IN_CARD: _entry(

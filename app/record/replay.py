@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from app.api.wire import Attempt
+from app.api.wire import CLIENT_DEFAULT, Attempt
 from app.candidate import Candidate
 from app.errors import OperatorError
 from app.features.directory import MerchantEntry
@@ -26,7 +26,7 @@ from app.features.spec import Entity
 from app.models.artifact import Artifact, load_artifact, objects
 from app.policy import Policy, load_policy
 from app.record.decision import DecisionRecord, decode_record
-from app.record.frames import Kind
+from app.record.frames import Kind, Record
 from app.rule_inputs import rule_inputs
 from app.rulebook import load_rules
 from app.streams.journal_tail import JournalTail
@@ -72,10 +72,14 @@ class Replayer:
         """Compute one decision again.
 
         Raises:
-            OperatorError: something that it was made by is not kept here.
+            OperatorError: something that it was made by is not kept here, or a client made it.
         """
-        policy = self._policy(record.versions["policy"])
+        if record.rung == CLIENT_DEFAULT:
+            raise OperatorError(
+                f"{record.decision_id} was decided by a client; there is nothing to compute again."
+            )
         candidate = _candidate(record)
+        policy = self._policy(record.versions["policy"])
         compared: list[tuple[str, object, object]] = []
         match RungName(record.rung):
             case RungName.FULL | RungName.BATCH:
@@ -145,7 +149,7 @@ class Replayer:
 
 
 def sampled(journal: Path, size: int, *, seed: int = 0) -> list[DecisionRecord]:
-    """A uniform sample of the decisions in a region's journals, in one pass (reservoir).
+    """A uniform sample of a region's own decisions in its journals, in one pass (reservoir).
 
     Source: Vitter, "Random sampling with a reservoir", 1985, algorithm R.
     """
@@ -157,12 +161,18 @@ def sampled(journal: Path, size: int, *, seed: int = 0) -> list[DecisionRecord]:
         for record in records:
             if record.kind is not Kind.DECISION:
                 continue
+            if CLIENT_DEFAULT.encode() in record.payload and _made_by_client(record):
+                continue
             seen += 1
             if len(chosen) < size:
                 chosen.append(decode_record(record.payload))
             elif (place := rng.randrange(seen)) < size:
                 chosen[place] = decode_record(record.payload)
     return chosen
+
+
+def _made_by_client(record: Record) -> bool:
+    return decode_record(record.payload).rung == CLIENT_DEFAULT
 
 
 def _candidate(record: DecisionRecord) -> Candidate:

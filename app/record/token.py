@@ -3,8 +3,10 @@
     v1.<base64url(MessagePack [decision, attempt, body hash, action, expiry])>.<base64url(HMAC)>
 
 The checkout hands the token back with outcomes; any region verifies it without a datastore.
-HMAC-SHA256 under a secret that the regions share: under 3 us, where an Ed25519 signature alone
-costs 32.
+HMAC-SHA256 under a tenant's answer key, which follows from a secret that the regions share: under
+3 us, where an Ed25519 signature alone costs 32. The tenant's own clients get the answer key with
+the signed routing document and check answers with it. With it they could make tokens, too: to the
+service a token is as good as the tenant's word, and the journal is the proof.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ __all__ = ["Claims", "InvalidToken", "TokenSigner", "token_secret"]
 
 VERSION = b"v1"
 BODY_HASH_BYTES = 16
+ANSWER_KEY = b"stepdown answer key v1\0"
 
 
 class InvalidToken(ValueError):  # noqa: N818 - a fact about a token
@@ -53,21 +56,26 @@ class TokenSigner:
     def __init__(self, secret: bytes) -> None:
         if len(secret) < 32:
             raise ValueError("a token secret has at least 32 bytes")
-        self._keyed = hmac.new(secret, digestmod=hashlib.sha256)
+        self._secret = secret
+        self._keyed: dict[str, hmac.HMAC] = {}  # as many as there are tenants with keys
 
-    def sign(self, claims: Claims) -> str:
+    def answer_key(self, tenant: str) -> bytes:
+        """What a tenant's answers are signed with, 32 bytes; only that tenant may see it."""
+        return hmac.digest(self._secret, ANSWER_KEY + tenant.encode(), hashlib.sha256)
+
+    def sign(self, claims: Claims, *, tenant: str) -> str:
         """The token of a decision."""
         signed = VERSION + b"." + _b64(msgspec.msgpack.encode(claims))
-        return (signed + b"." + _b64(self._mac(signed))).decode("ascii")
+        return (signed + b"." + _b64(self._mac(signed, tenant))).decode("ascii")
 
-    def verify(self, token: str, *, now_s: float) -> Claims:
-        """Read a token.
+    def verify(self, token: str, *, tenant: str, now_s: float) -> Claims:
+        """Read a token of a tenant.
 
         Raises:
             InvalidToken: it is not ours, was changed, or has expired.
         """
         signed, _, mac = token.encode("utf-8", "replace").rpartition(b".")
-        if not hmac.compare_digest(_b64(self._mac(signed)), mac):
+        if not hmac.compare_digest(_b64(self._mac(signed, tenant)), mac):
             raise InvalidToken("the token is not one of ours")
         version, _, body = signed.partition(b".")
         if version != VERSION:
@@ -79,8 +87,12 @@ class TokenSigner:
             raise InvalidToken("the token has expired")
         return claims
 
-    def _mac(self, signed: bytes) -> bytes:
-        keyed = self._keyed.copy()  # the key schedule is done once
+    def _mac(self, signed: bytes, tenant: str) -> bytes:
+        known = self._keyed.get(tenant)
+        if known is None:
+            known = hmac.new(self.answer_key(tenant), digestmod=hashlib.sha256)
+            self._keyed[tenant] = known
+        keyed = known.copy()  # the key schedule is done once
         keyed.update(signed)
         return keyed.digest()
 

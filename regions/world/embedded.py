@@ -167,11 +167,20 @@ class _Region:
             "STEPDOWN_OPERATIONS_PORT": str(self._ports.operations),
             "STEPDOWN_WORKERS": str(settings.workers),
             "STEPDOWN_FLEET_HOSTS": str(len(settings.regions)),  # each region counts as a host
+            "STEPDOWN_ENDPOINTS": ",".join(
+                f"{name}={self._api(name)}" for name in settings.regions
+            ),
             "STEPDOWN_SOURCES": self._joined_sources(),
             "STEPDOWN_STORE": self._sources()[self._name],
             "STEPDOWN_STREAM": f"{_LOOPBACK}:{self._ports.stream}",
             "STEPDOWN_DATASTORE_PASSWORD_FILE": str(self._servers.password_file),
         }
+
+    def _api(self, region: str) -> str:
+        """Where clients on this machine reach a region."""
+        host = self._settings.connect_host
+        bracketed = f"[{host}]" if ":" in host else host
+        return f"http://{bracketed}:{self._topology.ports(region, self._settings.port_base).api}"
 
     def _joined_sources(self) -> str:
         return ",".join(f"{name}={stores}" for name, stores in self._sources().items())

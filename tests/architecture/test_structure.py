@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = ("app", "fallback", "regions", "chaos")
+CLIENT = ROOT / "regions" / "client"  # a package of its own: what checkouts install
 
 
 def test_the_import_contracts_hold():
@@ -37,6 +38,7 @@ def test_every_package_on_disk_is_packaged():
         ".".join(path.parent.relative_to(ROOT).parts)
         for package in PACKAGES
         for path in (ROOT / package).rglob("__init__.py")
+        if not path.is_relative_to(CLIENT)
     }
     assert on_disk == set(PROJECT["tool"]["setuptools"]["packages"])
 
@@ -54,7 +56,7 @@ def test_tests_are_no_packages():
 def test_the_environment_is_read_in_the_settings_only():
     allowed = {
         "app/settings.py",
-        "app/commands.py",
+        "app/decide_commands.py",
         "regions/terminal.py",
         "regions/play_commands.py",
         "regions/world/child.py",
@@ -65,6 +67,32 @@ def test_the_environment_is_read_in_the_settings_only():
             name = str(path.relative_to(ROOT))
             if re.search(r"os\.environ|getenv", path.read_text()) and name not in allowed:
                 pytest.fail(f"{name} reads the environment")
+
+
+def test_the_client_library_runs_without_the_service(tmp_path):
+    code = (
+        "import sys, stepdown_client\n"
+        "ours = {name.partition('.')[0] for name in sys.modules} & {'app', 'fallback', 'regions'}\n"
+        "sys.exit(str(sorted(ours)) if ours else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(CLIENT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_client_library_needs_nothing_that_the_lock_does_not_hold():
+    project = tomllib.loads((CLIENT / "pyproject.toml").read_text())["project"]
+    locked = (ROOT / "requirements" / "all.lock").read_text()
+    for requirement in project["dependencies"]:
+        name = re.match(r"[a-z]+", requirement)[0]
+        assert re.search(rf"^{name}==", locked, re.MULTILINE), name
+    assert project["dependencies"][0] in PROJECT["project"]["optional-dependencies"]["client"]
 
 
 def test_the_scorer_imports_nothing_that_trains_or_simulates():

@@ -316,7 +316,7 @@ async def test_the_record_holds_what_was_answered_and_what_was_asked(pipeline):
 
 async def test_the_token_is_of_this_decision_and_body(pipeline):
     decision = await pipeline.decide()
-    claims = pipeline.signer.verify(decision.token, now_s=RECEIVED_MS / 1_000)
+    claims = pipeline.signer.verify(decision.token, tenant="acme", now_s=RECEIVED_MS / 1_000)
     assert claims.decision_id == decision.decision_id
     assert claims.body_hash == body_hash(pipeline.records.kept[0].request)
     assert claims.action == decision.action

@@ -9,7 +9,8 @@ import pytest
 
 from app.api.docs import openapi, page
 from app.api.problem import RequestProblem
-from app.api.wire import Accepted, Attempt, Decision, Label, Outcome, Problem
+from app.api.wire import Accepted, Attempt, Decision, Label, Outcome, Problem, StandIn
+from app.routing import Routing, SignedRouting
 
 # The agreed wire: fields and types; `!` marks what is required. It grows by optional fields only.
 WIRE = {
@@ -48,7 +49,7 @@ WIRE = {
     "Basket": "items integer, gift_cards boolean, category string",
     "Decision": """
         decision_id! string, attempt_id! string, action! (approve|step_up|decline),
-        score! number|null, rung! (full|batch|rules|tier_default), not_higher! {string},
+        score! number|null, rung! (full|batch|rules|tier_default|client_default), not_higher! {string},
         reasons! [ReasonText], thresholds! ThresholdsShown|null, model! Model|null,
         policy_version! integer, region! string, as_of! string, feature_age_ms! integer|null,
         took_ms! number, token! string
@@ -71,7 +72,21 @@ WIRE = {
         label! (fraud|not_fraud|withdrawn), source! (chargeback|early_alert|review|customer),
         reason_code string, event_at! string, arrived_at string
     """,
+    "StandIn": """
+        attempt! Attempt, action! (approve|step_up|decline), decided_at! string,
+        policy_version! integer, reasons [STANDING_POLICY|CLIENT_ATTEMPT_CAP|
+        CLIENT_HOURLY_CAP|CLIENT_WITHOUT_POLICY]
+    """,
     "Accepted": "id! string, duplicate! boolean, home_region! string",
+    "SignedRouting": "payload! string, key! string, signature! string",
+    "Routing": """
+        v integer, tenant! string, version! integer, issued_at! integer, expires_at! integer,
+        regions! {RegionRoute}, policy_version! integer, rates! {number}, tiers! {TierStanding},
+        merchants! {string}, answer_key! string
+    """,
+    "RegionRoute": "endpoint! string, weight! number",
+    "TierStanding": "bands! [Band], attempt_max! integer, hourly_max! integer",
+    "Band": "up_to! integer|null, action! (approve|step_up|decline)",
 }
 
 # What the agreed wire says of values beyond their type.
@@ -142,7 +157,7 @@ def test_the_document_says_that_unknown_fields_are_refused(name):
 
 def test_the_document_is_what_the_structs_say():
     _, components = msgspec.json.schema_components(
-        (Attempt, Decision, Outcome, Label, Accepted, Problem),
+        (Attempt, Decision, Outcome, Label, StandIn, Accepted, SignedRouting, Routing, Problem),
         ref_template="#/components/schemas/{name}",
     )
     assert components == SCHEMAS
