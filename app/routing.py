@@ -4,11 +4,7 @@
     signature  Ed25519 over the SHA-256 of the payload, by the key that signs the journals
 
 It is made for one tenant at the moment it is asked for, so that it always says what is in force.
-`routing.yaml`, beside `policy.yaml`, sets the weights; a higher `version` replaces a lower one, and
-clients refuse to go back:
-
-    version: 3
-    weights: {us-east-1: 100, eu-west-1: 10}     # a region that is not named has 100
+Its version is that of the weights (`app.weights`), which clients refuse to go back from.
 """
 
 from __future__ import annotations
@@ -17,42 +13,27 @@ import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from app.documents import read_document
 from app.features.directory import Directory
 from app.money import Rates
 from app.policy import UNKNOWN_TIER, Policy, Tier
 from app.record.signing import Signer, key_id
+from app.weights import WEIGHT_MAX, Weights
 
 __all__ = [
     "MERCHANTS_MAX",
     "Routing",
-    "RoutingFile",
     "RoutingSource",
     "SignedRouting",
-    "load_routing",
 ]
 
 MERCHANTS_MAX = 100
 LIFE_S = 3_600
 DOMAIN = b"stepdown routing v1\n"
-
-
-class RoutingFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What operators set.
-
-    Attributes:
-        version: grows with each change.
-        weights: percent of its clients' attempts that a region takes; 0: only as the last resort.
-    """
-
-    version: Annotated[int, Meta(ge=1, le=2**53 - 1)]
-    weights: dict[str, Annotated[float, Meta(ge=0, le=100)]] = {}
 
 
 class RegionRoute(Struct, frozen=True, kw_only=True):
@@ -88,7 +69,7 @@ class Routing(Struct, frozen=True, kw_only=True):
 
     Attributes:
         tenant: whose it is.
-        version: of the routing file; 0 where there is none.
+        version: of the weights; 0 before any were set.
         issued_at: seconds since the epoch.
         expires_at: from when a client should have had a newer one.
         regions: by name, in the order to try them in before any is measured.
@@ -126,7 +107,7 @@ class RoutingSource:
 
     Attributes:
         endpoints: address by region.
-        file: as operators set it; None for no file.
+        weights: as operators set them; None before they did.
         policy: in force.
         rates: in force.
         directory: of merchants; None for none.
@@ -136,7 +117,7 @@ class RoutingSource:
     """
 
     endpoints: Mapping[str, str]
-    file: Callable[[], RoutingFile | None]
+    weights: Callable[[], Weights | None]
     policy: Callable[[], Policy]
     rates: Callable[[], Rates]
     directory: Callable[[], Directory | None]
@@ -155,16 +136,16 @@ class RoutingSource:
         )
 
     def _routing(self, tenant: str, merchants: Sequence[str]) -> Routing:
-        file, policy, now_s = self.file(), self.policy(), self.now_ms() // 1_000
-        weights = {} if file is None else file.weights
+        weights, policy, now_s = self.weights(), self.policy(), self.now_ms() // 1_000
+        of_region = {} if weights is None else weights.weights
         tiers = self._tiers_of(tenant, merchants, policy)
         return Routing(
             tenant=tenant,
-            version=0 if file is None else file.version,
+            version=0 if weights is None else weights.version,
             issued_at=now_s,
             expires_at=now_s + LIFE_S,
             regions={
-                name: RegionRoute(endpoint=endpoint, weight=weights.get(name, 100.0))
+                name: RegionRoute(endpoint=endpoint, weight=of_region.get(name, WEIGHT_MAX))
                 for name, endpoint in self.endpoints.items()
             },
             policy_version=policy.version,
@@ -187,15 +168,6 @@ class RoutingSource:
             for merchant, entry in entries.items()
             if entry is not None
         }
-
-
-def load_routing(path: Path) -> RoutingFile:
-    """Load a routing file.
-
-    Raises:
-        DocumentError: it cannot be used.
-    """
-    return read_document(path, RoutingFile)
 
 
 def _standing(tier: Tier) -> TierStanding:

@@ -43,7 +43,7 @@ from app.record.made import Versions
 from app.record.recorder import Recorder
 from app.record.signing import ensure_signing_key
 from app.record.token import TokenSigner, token_secret
-from app.routing import RoutingFile, RoutingSource, load_routing
+from app.routing import RoutingSource
 from app.rule_inputs import rule_inputs
 from app.rulebook import load_rules
 from app.settings import ScorerSettings
@@ -52,6 +52,7 @@ from app.telemetry import Pusher, Telemetry
 from app.tracing import Tracing, export_to
 from app.verdict import standing_facts
 from app.watched import WatchedFile
+from app.weights import Weights, load_weights, weights_path
 from fallback.brake import VelocityBrake
 from fallback.breaker import Breaker, BreakerPolicy
 from fallback.clock import SystemClock
@@ -172,9 +173,7 @@ class Scorer:
         self._rates: WatchedFile[Archived[Rates]] = _with_default(
             published / "rates.yaml", archiving(archive / "rates", load_rates), DEFAULT_RATES
         )
-        self._routing: WatchedFile[RoutingFile] = WatchedFile(
-            published / "routing.yaml", load_routing, keep_when_gone=True
-        )
+        self._weights: WatchedFile[Weights] = WatchedFile(weights_path(home), load_weights)
         self._keys: WatchedFile[Keys] = WatchedFile(
             home / "keys.json", load_keys, keep_when_gone=True
         )
@@ -223,7 +222,7 @@ class Scorer:
                 "rules": self._rules,
                 "policy": self._policy,
                 "rates": self._rates,
-                "routing": self._routing,
+                "weights": self._weights,
                 "keys": self._keys,
             },
             probes=self._probes,
@@ -318,7 +317,7 @@ class Scorer:
     def _make_routing(self) -> RoutingSource:
         return RoutingSource(
             endpoints=self._settings.endpoint_addresses(),
-            file=lambda: self._routing.value,
+            weights=lambda: self._weights.value,
             policy=self._policy_in_force,
             rates=self._rates_in_force,
             directory=lambda: self._directory.value,

@@ -138,8 +138,8 @@ def _no_report(_share: float, _what: str) -> None:
 @contextlib.contextmanager
 def _sentences() -> Iterator[None]:
     """What is expected to go wrong ends in one sentence, as all commands end."""
+    from app.weights import WeightsError
     from regions.routing.interface import RoutingUnavailable
-    from regions.routing.weights import WeightsError
     from regions.topology import TopologyError
     from regions.world.errors import WorldError
 
@@ -187,9 +187,9 @@ def _runner(*, dry_run: bool, force: bool = False) -> Runner:
 
     import redis
 
+    from app.weights import WeightsError
     from regions.operations.engine import Runner
     from regions.routing.interface import RoutingUnavailable
-    from regions.routing.weights import WeightsError
     from regions.world.errors import WorldError
 
     return Runner(

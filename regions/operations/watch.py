@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from app.weights import WEIGHT_MAX, change_weights, read_weights, weights_path
 from regions.operations.facts import ABSENT, RegionFacts
 from regions.routing.interface import Router
-from regions.routing.weights import WEIGHT_MAX, change_weights, read_weights, weights_path
 
 __all__ = ["RATE_S", "Rates", "Watch"]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from app.weights import read_weights, weights_path
 from regions.operations.rebuild_world import rebuilding
 from regions.operations.stores import applied_of, running_world
-from regions.routing.weights import read_weights, weights_path
 
 REGION, OTHER = "us-east-1", "eu-west-1"
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
 
-from app.documents import DocumentError
 from app.features.directory import MerchantEntry
 from app.money import DEFAULT_RATES, load_rates
 from app.policy import DEFAULT_POLICY, load_policy
 from app.record.signing import ensure_signing_key, key_id
-from app.routing import DOMAIN, LIFE_S, Routing, RoutingFile, RoutingSource, load_routing
+from app.routing import DOMAIN, LIFE_S, Routing, RoutingSource
+from app.weights import Weights
 
 NOW_MS = 1_783_000_000_000
 ENDPOINTS = {"us-east-1": "http://a", "eu-west-1": "http://b"}
@@ -33,12 +34,12 @@ def signer(tmp_path):
     return ensure_signing_key(tmp_path / "key")
 
 
-def source(signer, file=None, directory=None, policy=None):
+def source(signer, weights=None, directory=None, policy=None):
     policy = policy or load_policy(DEFAULT_POLICY)
     rates = load_rates(DEFAULT_RATES)
     return RoutingSource(
         endpoints=ENDPOINTS,
-        file=lambda: file,
+        weights=lambda: weights,
         policy=lambda: policy,
         rates=lambda: rates,
         directory=lambda: directory,
@@ -59,7 +60,7 @@ def test_the_payload_is_signed_by_the_named_key(signer):
     assert signed.key == key_id(signer.public_key)
 
 
-def test_without_a_file_every_region_takes_all_and_the_version_is_0(signer):
+def test_before_any_were_set_every_region_takes_all_and_the_version_is_0(signer):
     made = routing(source(signer).signed("acme", []))
     assert (made.version, made.issued_at) == (0, NOW_MS // 1_000)
     assert made.expires_at == made.issued_at + LIFE_S
@@ -67,9 +68,9 @@ def test_without_a_file_every_region_takes_all_and_the_version_is_0(signer):
     assert {route.weight for route in made.regions.values()} == {100.0}
 
 
-def test_weights_come_from_the_file(signer):
-    file = RoutingFile(version=4, weights={"eu-west-1": 10.0})
-    made = routing(source(signer, file).signed("acme", []))
+def test_weights_are_those_that_operators_set(signer):
+    weights = Weights(version=4, weights={"eu-west-1": 10}, changed_at=datetime.now(UTC))
+    made = routing(source(signer, weights).signed("acme", []))
     assert made.version == 4
     assert {name: route.weight for name, route in made.regions.items()} == {
         "us-east-1": 100.0,
@@ -100,11 +101,3 @@ def test_a_tier_without_caps_approves_nothing_by_itself(signer, tmp_path):
     made = routing(source(signer, policy=load_policy(path)).signed("acme", []))
     assert made.tiers["unknown"].attempt_max < 0
     assert made.tiers["unknown"].hourly_max < 0
-
-
-@pytest.mark.parametrize("text", ["version: 0", "version: 1\nweights: {a: 101}", "weights: {}"])
-def test_a_file_that_cannot_be_is_refused(tmp_path, text):
-    path = tmp_path / "routing.yaml"
-    path.write_text(text)
-    with pytest.raises(DocumentError):
-        load_routing(path)

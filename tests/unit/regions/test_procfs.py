@@ -31,8 +31,12 @@ def test_the_members_of_a_session_include_its_leader():
 
 
 def test_a_command_line_is_read_as_words():
-    with subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE) as other:
-        assert command_of(other.pid) == f"{sys.executable} -S -c input()"
+    other = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(9)"])
+    try:
+        assert command_of(other.pid) == f"{sys.executable} -S -c import time; time.sleep(9)"
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_the_command_of_a_process_that_is_not_there_is_empty():

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from app.weights import WeightsError
 from regions.operations.engine import Runner
 from regions.operations.facts import ABSENT, RegionFacts
 from regions.operations.watch import Watch
 from regions.routing.interface import RegionHealth, RoutingUnavailable, nearest
-from regions.routing.weights import WeightsError
 from regions.topology import load_topology
 
 TOPOLOGY = load_topology()

@@ -26,6 +26,7 @@ __all__ = [
     "Weights",
     "WeightsError",
     "change_weights",
+    "load_weights",
     "read_weights",
     "weights_path",
 ]
@@ -74,6 +75,18 @@ def read_weights(path: Path) -> Weights | None:
         return msgspec.json.decode(content, type=Weights)
     except msgspec.DecodeError as error:
         raise WeightsError(f"{path} holds no weights: {error}.") from error
+
+
+def load_weights(path: Path) -> Weights:
+    """The weights of a file that is there; for who follows it.
+
+    Raises:
+        WeightsError: it cannot be read, or is not what it should be.
+    """
+    weights = read_weights(path)
+    if weights is None:
+        raise WeightsError(f"{path} is not there.")
+    return weights
 
 
 def change_weights(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from regions.routing.weights import WeightsError, change_weights, read_weights, weights_path
+from app.weights import WeightsError, change_weights, load_weights, read_weights, weights_path
 
 REGIONS = ("us-east-1", "eu-west-1")
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -104,3 +104,8 @@ def test_a_failed_write_is_said_in_a_sentence(tmp_path):
     (tmp_path / "published").write_text("a file where a folder should be")
     with pytest.raises(WeightsError, match="cannot be written"):
         change(weights_path(tmp_path), eu_west_1=1)
+
+
+def test_a_follower_is_told_of_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(WeightsError, match="not there"):
+        load_weights(tmp_path / "weights.json")
