@@ -63,8 +63,8 @@ def node_of(datastores: Mapping[str, Machine], *, gib: float, cores: float) -> t
         cores: that are to be there for commands, head room included; a shard gives one.
 
     Returns:
-        Of all layouts that the topology takes the cheapest; where it takes none, that with the
-        fewest shards.
+        Of all layouts that the topology takes the cheapest, of two that cost the same that with
+        fewer shards; where it takes none, the one with the fewest.
     """
 
     def shards(node: str) -> int:
@@ -73,8 +73,8 @@ def node_of(datastores: Mapping[str, Machine], *, gib: float, cores: float) -> t
     def price(node: str) -> float:
         return shards(node) * datastores[node].hour
 
-    def rank(node: str) -> tuple[int, float]:
-        return max(shards(node), SHARDS_MAX), price(node)
+    def rank(node: str) -> tuple[int, float, int]:
+        return max(shards(node), SHARDS_MAX), price(node), shards(node)
 
     best = min(datastores, key=rank)
     return best, shards(best)
