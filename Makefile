@@ -8,7 +8,7 @@ TOOLS  := .stepdown-tools
 TOXIPROXY := github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup toxiproxy up down check test prices lock clean
+.PHONY: help setup toxiproxy up down check test prices cost lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,15 @@ test: check  ## everything that CI runs (about 15 minutes)
 prices: setup  ## measure what each rung costs, write it into README.md (DATA=file of the public set)
 	@test -n "$(DATA)" || { echo "name the public set: make prices DATA=handbook_raw.parquet MAPPING=examples/handbook.yaml"; exit 2; }
 	@$(BIN)/stepdown prices --ablate --public "$(DATA)" --mapping "$(MAPPING)" --write README.md
+
+docs/results/bench-hot.json: | $(VENV)/.ready
+	@$(BIN)/stepdown bench hot --row sources-3 --row accelerated-3 --json > $@.new && mv $@.new $@
+
+cost: setup docs/results/bench-hot.json  ## what the whole system costs, from what is measured, written into README.md
+	@for what in write-side sizes; do \
+	  $(BIN)/stepdown bench $$what --json > docs/results/bench-$$what.json.new && \
+	  mv docs/results/bench-$$what.json.new docs/results/bench-$$what.json || exit 1; done
+	@$(BIN)/stepdown bench cost --write README.md
 
 lock: setup  ## resolve the lock files again
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements/serve.lock

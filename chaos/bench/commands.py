@@ -22,6 +22,7 @@ from app.command_line import (
 from app.errors import OperatorError
 from app.features.names import FeatureSetName
 from app.models.training.names import Protocol
+from chaos.bench.cost_commands import cost, sizes
 
 if TYPE_CHECKING:
     from chaos.bench.region import BenchRegion
@@ -33,6 +34,8 @@ ConnectionsOption = Annotated[int, typer.Option(min=1, max=512, help="Of the clo
 PlotOption = Annotated[Path | None, typer.Option(help="SVG file to draw.")]
 
 bench = typer.Typer(no_args_is_help=True, help="Measure costs, and models beside their peers.")
+bench.command("sizes")(sizes)
+bench.command("cost")(cost)
 
 
 @bench.command("write-side")

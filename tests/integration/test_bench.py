@@ -125,3 +125,27 @@ def test_a_row_that_is_not_known_is_one_sentence(trained, stepdown):
     done = stepdown("bench", "hot", "--row", "warp", home=trained)
     assert done.returncode == 2
     assert "there is no row 'warp'; there are full, batch," in " ".join(done.stderr.split())
+
+
+def test_the_sizes_of_a_decision_are_measured_on_a_region_with_all_its_stores(
+    trained, stepdown, port_base
+):
+    done = stepdown("bench", "sizes", "--seconds", "2", "--json", home=trained, port_base=port_base)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["sources"] == 3
+    assert said["decisions"] > 0
+    assert said["full"] > 0.5
+    # The record holds the request, the stores are read on three sources, a claim holds the answer.
+    assert said["record_bytes"] > said["request_bytes"] / 2
+    assert said["store_bytes"] > said["replicated_bytes"] > 0
+    assert said["claim_memory"] > said["answer_bytes"] / 2
+    assert set(said["entity_memory"]) >= {"card", "email", "device", "ip"}
+    assert min(said["entity_memory"].values()) > 50
+
+
+def test_a_cost_without_results_is_one_sentence(stepdown, tmp_path):
+    done = stepdown("bench", "cost", "--results", str(tmp_path), home=tmp_path / "home")
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    assert "bench-hot.json cannot be read; `stepdown bench hot --all --json` makes it." in said
