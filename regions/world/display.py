@@ -61,13 +61,26 @@ def rung_table(region: str, readyz: Mapping[str, Any] | None) -> Table | str:
     rungs = (readyz or {}).get("rungs")
     if not isinstance(rungs, dict):
         return f"{region} does not say which rungs it can serve."
-    table = Table("rung", "can be served", "why not", title=region, title_justify="left")
+    columns = ("rung", "can be served", "why not", "decides as the full rung")
+    table = Table(*columns, title=region, title_justify="left")
+    agreement = (readyz or {}).get("agreement") or {}
     for name, rung in rungs.items():
         available = bool(rung.get("available"))
         table.add_row(
-            name, "[green]yes[/]" if available else "[red]no[/]", str(rung.get("why") or "")
+            name,
+            "[green]yes[/]" if available else "[red]no[/]",
+            str(rung.get("why") or ""),
+            _agreed(agreement.get(name)),
         )
+    if version := ((readyz or {}).get("versions") or {}).get("shadow"):
+        said = _agreed(agreement.get("shadow")) or "none yet"
+        table.caption = f"model {version} in shadow, decides as live: {said}"
+        table.caption_justify = "left"
     return table
+
+
+def _agreed(said: Mapping[str, Any] | None) -> str:
+    return "" if said is None else f"{said['share']:.1%} of {said['compared']:,}"
 
 
 def exposure_table(region: str, readyz: Mapping[str, Any] | None) -> Table | None:

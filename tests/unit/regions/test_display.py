@@ -43,6 +43,21 @@ def test_a_rung_that_cannot_be_served_is_shown_with_its_reason():
     assert "breaker_open" in shown
 
 
+def test_a_lower_rung_is_shown_with_how_often_it_decides_as_the_full_one():
+    readyz = {
+        "rungs": {"full": {"available": True}, "batch": {"available": True}},
+        "agreement": {"batch": {"compared": 1_204, "share": 0.9817}},
+    }
+    assert "98.2% of 1,204" in text_of(rung_table("us-east-1", readyz))
+
+
+def test_a_model_in_shadow_is_shown_with_how_often_it_decides_as_live():
+    readyz = {"rungs": {}, "versions": {"shadow": "abc123"}, "agreement": {}}
+    assert "abc123 in shadow, decides as live: none yet" in text_of(rung_table("x", readyz))
+    readyz["agreement"] = {"shadow": {"compared": 8, "share": 0.5}}
+    assert "abc123 in shadow, decides as live: 50.0% of 8" in text_of(rung_table("x", readyz))
+
+
 def test_the_bound_of_the_fleet_is_shown_by_tier_in_whole_units():
     tier = {"budget": 10_000_000, "share": 3_333_333, "used": 123_456, "bound": 9_999_999,
             "instrument": 50_000}  # fmt: skip
