@@ -27,31 +27,28 @@ def list_models(home: HomeOption = Path(".stepdown"), json: JsonOption = False) 
     from app.manifest import read_manifest
     from app.registry import Registry
 
-    registry = Registry(home)
-    folder = registry.folder / "model"
+    folder = Registry(home).folder / "model"
     used = {
         kind: {path.parent.name: _in_force(path / kind) for path in _published(home, None)}
         for kind in ("model", "shadow")
     }
-    found: list[dict[str, Any]] = []
-    for path in (folder / "versions").glob("[0-9a-f]*"):
-        facts = read_manifest(folder, path.name)[0]
-        found.append(
-            {
-                "version": path.name,
-                "number": facts.number,
-                "decides": [where for where, held in used["model"].items() if held == path.name],
-                "shadow": [where for where, held in used["shadow"].items() if held == path.name],
-            }
-        )
-    found.sort(key=lambda one: -one["number"])
+    versions = (folder / "versions").glob("[0-9a-f]*")
+    found: list[dict[str, Any]] = [
+        {
+            "version": path.name,
+            "identity": read_manifest(folder, path.name)[0].facts["identity"],
+            "decides": [where for where, held in used["model"].items() if held == path.name],
+            "shadow": [where for where, held in used["shadow"].items() if held == path.name],
+        }
+        for path in sorted(versions, key=lambda path: path.stat().st_mtime, reverse=True)
+    ]
     if json:
         print_json({"models": found})
         return
-    table = Table("version", "number", "decides in", "in shadow in")
+    table = Table("version", "identity", "decides in", "in shadow in")
     for one in found:
         where = (", ".join(one[use]) for use in ("decides", "shadow"))
-        table.add_row(one["version"], str(one["number"]), *where)
+        table.add_row(one["version"], one["identity"], *where)
     Console().print(table)
 
 
