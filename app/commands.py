@@ -25,6 +25,7 @@ from app.command_line import (
 from app.decide_commands import decide
 from app.errors import OperatorError
 from app.features.names import FeatureSetName
+from app.model_commands import app as models
 from app.models.training.names import Protocol
 from app.price_commands import prices
 
@@ -33,6 +34,7 @@ __all__ = ["app"]
 app = typer.Typer()
 keys = typer.Typer(no_args_is_help=True, help="API keys; running scorers follow within a second.")
 app.add_typer(keys, name="keys")
+app.add_typer(models, name="models")
 app.command()(prices)
 app.command()(decide)
 

@@ -1,7 +1,7 @@
 """The pipeline of one decision, on one page.
 
     candidate -> ladder, and beside it the claim on the attempt id -> policy -> stand-in budget
-              -> record -> answer
+              -> record -> answer -> of a share, what follows in the background
 
 Nothing here retries, waits for another region or can refuse to answer: what fails is the
 ladder's business, and the ladder ends on a rung that cannot fail.
@@ -19,6 +19,7 @@ import msgspec
 from app.api.auth import Caller
 from app.api.problem import Conflict
 from app.api.wire import Attempt, Decision
+from app.background import Background
 from app.candidate import Candidate, entity_ids
 from app.event_time import EventTime
 from app.features.directory import Directory, MerchantEntry
@@ -94,6 +95,7 @@ class Decider:
         signer: TokenSigner,
         telemetry: Telemetry,
         tracing: Tracing | None,
+        background: Background | None,
         time: EventTime,
     ) -> None:
         self._region = region
@@ -107,6 +109,7 @@ class Decider:
         self._signer = signer
         self._telemetry = telemetry
         self._tracing = tracing
+        self._background = background
         self._time = time
         self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(Decision).decode
@@ -176,6 +179,8 @@ class Decider:
         if self._tracing is not None:
             self._tracing.decided(made, answer)
         self._claims.settle(caller.tenant, attempt.attempt_id, identity, self._encode(answer))
+        if self._background is not None:
+            self._background.decided(made)
         return answer
 
     def candidate(self, attempt: Attempt, tenant: str, retry: int = 0) -> Candidate:

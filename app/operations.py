@@ -25,6 +25,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from app.agreement import agreement, gap_histogram
 from app.settings import ScorerSettings, load
 from app.telemetry import BOUNDS_MS, Exposure, Push, RungState
 
@@ -86,6 +87,16 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     "stream_gaps": ((), "Holes in the stream that were gone over by the journals."),
     "spans_exported": ((), "Spans of decisions that the collector took."),
     "spans_dropped": ((), "Spans of decisions that it did not, or that found the queue full."),
+    "agreement": (
+        ("rung", "answered", "live", "background"),
+        "Actions of a lower rung on attempts that a higher one answered, beside the live ones.",
+    ),
+    "shadow": (
+        ("version", "rung", "live", "shadow"),
+        "Actions of a model in shadow, beside the live ones.",
+    ),
+    "background_dropped": (("work", "why"), "Background work not done, for want of room or time."),
+    "background_skipped": (("rung", "reason"), "Background assessments that a rung could not do."),
     "pushes_dropped": ((), "Telemetry datagrams that could not be sent."),
 }
 
@@ -148,19 +159,20 @@ class Aggregator(asyncio.DatagramProtocol, Collector):
             "numbers": _largest(push.gauges.numbers for push in live),
             "errors": {k: v for push in live for k, v in push.gauges.errors.items()},
             "exposure": msgspec.to_builtins(_exposed(gauges.exposure for gauges in scorers)),
+            "agreement": agreement(self._totals(), versions.get("shadow")),
         }
 
     def collect(self) -> Iterable[Metric]:
         """What Prometheus gets."""
         readiness = self.readiness()
-        totals = Counter(self._gone)
+        totals = self._totals()
         latency, sum_ms = list(self._gone_latency), self._gone_sum_ms
         for _, push in self._pushes.values():
-            totals.update(push.counters)
             latency = [a + b for a, b in zip(latency, push.latency, strict=True)]
             sum_ms += push.latency_sum_ms
         yield from _counters(totals)
         yield _histogram(latency, sum_ms)
+        yield gap_histogram(totals)
         yield GaugeMetricFamily(
             "stepdown_scorers", "Scorers heard of lately.", cast("int", readiness["scorers"])
         )
@@ -168,6 +180,13 @@ class Aggregator(asyncio.DatagramProtocol, Collector):
             "stepdown_pushes_unreadable", "Telemetry datagrams not understood.", self.unreadable
         )
         yield from _gauges(readiness)
+
+    def _totals(self) -> Counter[str]:
+        """Counters of all processes that ever pushed."""
+        totals = Counter(self._gone)
+        for _, push in self._pushes.values():
+            totals.update(push.counters)
+        return totals
 
     def _bury(self) -> None:
         """Fold processes that are gone into the kept totals, so that no counter goes back.

@@ -132,22 +132,32 @@ def current(folder: Path) -> str:
         raise PublicationError(f"{folder / CURRENT} cannot be read: {error}.") from None
 
 
-def adopt(source: Path, target: Path) -> str:
+def adopt(source: Path, target: Path, version: str | None = None) -> str:
     """Put what is in force in one folder in force in another, as a copy of its own.
 
     A rollback in the source is one in the target.
 
+    Args:
+        source: where it is published.
+        target: where it shall be.
+        version: another one than is in force in the source; it may be an older one.
+
     Raises:
         PublicationError: nothing is in force in the source, or it is older than what is in force
-            in the target.
+            in the target; there is no such version.
     """
-    version = current(source)
+    rollback = True
+    if version is None:
+        version = current(source)
+        rollback = _read_order(source).rollback
+    else:
+        read_manifest(source, version)
     if not (target / "versions" / version).exists():
         staging = target / "versions" / f".staging-{os.getpid()}"
         shutil.rmtree(staging, ignore_errors=True)
         shutil.copytree(source / "versions" / version, staging)
         staging.rename(target / "versions" / version)
-    _put_in_force(target, version, rollback=_read_order(source).rollback)
+    _put_in_force(target, version, rollback=rollback)
     return version
 
 

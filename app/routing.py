@@ -40,7 +40,7 @@ class RegionRoute(Struct, frozen=True, kw_only=True):
     """One region: where it is, and how much of its clients' attempts it takes, percent."""
 
     endpoint: str
-    weight: float
+    weight: int
 
 
 class Band(Struct, frozen=True, kw_only=True):

@@ -116,6 +116,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         otlp_endpoint: where spans of decisions go, `http://host:4318/v1/traces`; empty for nowhere.
             Needs the extra `tracing`.
         trace_share: of decisions that are traced.
+        background_share: of answers that the lower rungs, and a shadow model, assess afterwards.
         replay: event time stands for now, as played by `stepdown play`; in development only.
     """
 
@@ -155,6 +156,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     accelerator: Literal["none", "lignum"] = "none"
     otlp_endpoint: str = ""
     trace_share: Annotated[float, Meta(ge=0, le=1)] = 0.01
+    background_share: Annotated[float, Meta(ge=0, le=1)] = 0.01
     replay: bool = False
 
     @property

@@ -22,6 +22,7 @@ from fallback.events import BreakerChanged, Event, RungSkipped, RungTaken
 
 __all__ = [
     "BOUNDS_MS",
+    "GAPS",
     "Exposure",
     "Gauges",
     "Push",
@@ -33,6 +34,9 @@ __all__ = [
 
 # Upper bounds of the latency buckets, milliseconds; dense round the target and the hard stop.
 BOUNDS_MS = (1, 2, 3, 5, 7.5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 100, 150, 250, 500, 1_000)
+
+# Upper bounds of how far two scores of one attempt are apart; none are further than 1.
+GAPS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 Role = Literal["scorer", "shipper", "joiner", "applier"]
 
@@ -149,6 +153,12 @@ class Telemetry:
         self.counters[f"decisions\0{rung}\0{action}"] += 1
         self.latency[bisect.bisect_left(BOUNDS_MS, took_ms)] += 1
         self.latency_sum_ms += took_ms
+
+    def differed(self, what: str, gap: float | None) -> None:
+        """Two scores of an attempt are so far apart, in [0, 1]; None where there are not two."""
+        if gap is not None:
+            self.counters[f"score_gap\0{what}\0{bisect.bisect_left(GAPS, gap)}"] += 1
+            self.counters[f"score_gap_millionths\0{what}"] += round(gap * 1e6)
 
     def on_event(self, event: Event) -> None:
         """Listen to the ladder and its breakers."""

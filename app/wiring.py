@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from app.api.auth import Keys, load_keys
 from app.api.hot import Front, LoopLag
 from app.api.routes import create_routes
+from app.background import Background, skipped_into
 from app.candidate import Candidate
 from app.client_default import ClientDecisions
 from app.decide import Decider, InForce
@@ -47,6 +48,7 @@ from app.routing import RoutingSource
 from app.rule_inputs import rule_inputs
 from app.rulebook import load_rules
 from app.settings import ScorerSettings
+from app.shadow import Shadow
 from app.stand_in import StandIn
 from app.telemetry import Pusher, Telemetry
 from app.tracing import Tracing, export_to
@@ -56,6 +58,7 @@ from app.weights import Weights, load_weights, weights_path
 from fallback.brake import VelocityBrake
 from fallback.breaker import Breaker, BreakerPolicy
 from fallback.clock import SystemClock
+from fallback.events import Listener, ignore
 from fallback.ladder import Ladder, Step
 from fallback.pressure import Pressure, PressureSettings
 from fallback.rules import RuleSet
@@ -90,12 +93,7 @@ class Scorer:
         self._publish()
         self._sources = self._make_sources()
         self._probes = Probes(self._sources, now_ms=self._time.now_ms)
-        self._scorers = {
-            rung: ModelScorer(
-                rung, artifact=self.artifact, breaker=self._breaker(f"model:{rung}", _MODEL)
-            )
-            for rung in (RungName.FULL, RungName.BATCH)
-        }
+        self._scorers = self._make_scorers("model", self.artifact, self.telemetry.on_event)
         self._signer = ensure_signing_key(settings.home / "secrets" / "journal-key")
         target_ms = settings.deadline_target_ms * PRESSURE_SHARE
         self._pressure = Pressure(PressureSettings(target_ms=target_ms))
@@ -104,6 +102,7 @@ class Scorer:
         self.holdings = self._make_holdings()
         self._tracing = self._make_tracing()
         self._token_signer = TokenSigner(token_secret(settings.home / "secrets" / "token"))
+        self._background = self._make_background()
         self.decider = self._make_decider()
         self._lag = LoopLag(self._clock, told=self._pressure.tick)
         self.holdings.refresh()
@@ -145,14 +144,13 @@ class Scorer:
     def _publish(self) -> None:
         """What is followed on disk."""
         published, home = self._settings.published, self._settings.home
-        self._model: Published[Artifact] = Published(
-            published / "model",
-            partial(
-                load_artifact,
-                features=self._settings.feature_set,
-                accelerate=self._settings.accelerator != "none",
-            ),
+        load_model = partial(
+            load_artifact,
+            features=self._settings.feature_set,
+            accelerate=self._settings.accelerator != "none",
         )
+        self._model: Published[Artifact] = Published(published / "model", load_model)
+        self._shadow: Published[Artifact] = Published(published / "shadow", load_model)
         self._snapshot: Published[Snapshot] = Published(
             published / "snapshot", partial(load_snapshot, features=self._settings.feature_set)
         )
@@ -196,6 +194,7 @@ class Scorer:
                     self._breaker(
                         f"source:{address.region}/{shard}",
                         BreakerPolicy(slow_call_ms=settings.source_timeout_ms * 0.6),
+                        self.telemetry.on_event,
                     )
                     for shard in range(len(address.shards))
                 ],
@@ -215,6 +214,7 @@ class Scorer:
             rules=self._rules_in_force,
             published={
                 "model": self._model,
+                "shadow": self._shadow,
                 "snapshot": self._snapshot,
                 "merchants": self._directory,
             },
@@ -262,6 +262,47 @@ class Scorer:
             rng=self._rng,
         )
 
+    def _make_scorers(
+        self, name: str, artifact: Callable[[], Artifact | None], told: Listener
+    ) -> dict[RungName, ModelScorer]:
+        return {
+            rung: ModelScorer(
+                rung, artifact=artifact, breaker=self._breaker(f"{name}:{rung}", _MODEL, told)
+            )
+            for rung in (RungName.FULL, RungName.BATCH)
+        }
+
+    def _make_background(self) -> Background | None:
+        """Rungs as live traffic has them, with breakers, batches and listeners of their own."""
+        if not self._settings.background_share:
+            return None
+        batch = self._batch_features()
+        scorers = self._make_scorers("background", self.artifact, ignore)
+        ladder = partial(
+            Ladder[Candidate],
+            last=self._last_rung(),
+            clock=self._clock,
+            listener=skipped_into(self.telemetry),
+        )
+        return Background(
+            {
+                RungName.BATCH: ladder([self._batch_step(batch, scorers[RungName.BATCH])]),
+                RungName.RULES: ladder([self._rules_step()]),
+                RungName.TIER_DEFAULT: ladder([]),
+            },
+            Shadow(
+                self._shadow,
+                scorers=self._make_scorers("shadow", lambda: self._shadow.value, ignore),
+                batch=batch,
+            ),
+            share=self._settings.background_share,
+            pressure=self._pressure,
+            policy=self._policy_in_force,
+            telemetry=self.telemetry,
+            clock=self._clock,
+            rng=self._rng,
+        )
+
     def _make_decider(self) -> Decider:
         return Decider(
             region=self._settings.region,
@@ -281,6 +322,7 @@ class Scorer:
             signer=self._token_signer,
             telemetry=self.telemetry,
             tracing=self._tracing,
+            background=self._background,
             time=self._time,
         )
 
@@ -328,12 +370,7 @@ class Scorer:
 
     def _make_ladder(self) -> Ladder[Candidate]:
         features = self._settings.feature_set
-        batch = BatchFeatures(
-            lambda: self._snapshot.value,
-            features=features,
-            now_ms=self._time.now_ms,
-            age_max_ms=self._snapshot_age_max_ms(),
-        )
+        batch = self._batch_features()
         store = OnlineStore(
             self._sources,
             features=features,
@@ -351,26 +388,42 @@ class Scorer:
             ),
             scorer=self._scorers[RungName.FULL],
         )
-        without_counters: ScoredRung[Candidate, Row] = ScoredRung(
-            RungName.BATCH, features=batch, scorer=self._scorers[RungName.BATCH]
-        )
-        rules: RulesRung[Candidate] = RulesRung(
-            rules=self._rules_in_force,
-            inputs_of=lambda candidate: rule_inputs(candidate, self._policy_in_force()),
-        )
-        last: TierDefaultRung[Candidate] = TierDefaultRung(
-            standing=lambda: self._policy_in_force().standing, facts_of=standing_facts
-        )
         return Ladder(
             [
                 Step(rung=full, needed_ms=8.0),
-                Step(rung=without_counters, needed_ms=3.0),
-                Step(rung=rules, needed_ms=0.5),
+                self._batch_step(batch, self._scorers[RungName.BATCH]),
+                self._rules_step(),
             ],
-            last,
+            self._last_rung(),
             clock=self._clock,
             listener=self.telemetry.on_event,
             reserve_ms=10.0,
+        )
+
+    def _batch_features(self) -> BatchFeatures:
+        return BatchFeatures(
+            lambda: self._snapshot.value,
+            features=self._settings.feature_set,
+            now_ms=self._time.now_ms,
+            age_max_ms=self._snapshot_age_max_ms(),
+        )
+
+    def _batch_step(self, features: BatchFeatures, scorer: ModelScorer) -> Step[Candidate]:
+        rung: ScoredRung[Candidate, Row] = ScoredRung(
+            RungName.BATCH, features=features, scorer=scorer
+        )
+        return Step(rung=rung, needed_ms=3.0)
+
+    def _rules_step(self) -> Step[Candidate]:
+        rung: RulesRung[Candidate] = RulesRung(
+            rules=self._rules_in_force,
+            inputs_of=lambda candidate: rule_inputs(candidate, self._policy_in_force()),
+        )
+        return Step(rung=rung, needed_ms=0.5)
+
+    def _last_rung(self) -> TierDefaultRung[Candidate]:
+        return TierDefaultRung(
+            standing=lambda: self._policy_in_force().standing, facts_of=standing_facts
         )
 
     @asynccontextmanager
@@ -379,6 +432,8 @@ class Scorer:
         works = [self._lag.measure(), self._probes.run(), self._follow(), self._push()]
         if self._tracing is not None:
             works.append(self._tracing.run())
+        if self._background is not None:
+            works.append(self._background.run())
         tasks = [asyncio.create_task(work) for work in works]
         yield
         for task in tasks:
@@ -414,10 +469,8 @@ class Scorer:
         self.telemetry.counters["journal_records"] = self._recorder.written
         self.telemetry.counters["journal_missing"] = self._recorder.missing
 
-    def _breaker(self, name: str, policy: BreakerPolicy) -> Breaker:
-        return Breaker(
-            name, policy, clock=self._clock, rng=self._rng, listener=self.telemetry.on_event
-        )
+    def _breaker(self, name: str, policy: BreakerPolicy, told: Listener) -> Breaker:
+        return Breaker(name, policy, clock=self._clock, rng=self._rng, listener=told)
 
     def _open_journal(self) -> Journal:
         return open_journal(

@@ -66,6 +66,8 @@ def _show_overview(overview: Overview, problems: list[str], direct: str | None) 
         screen.print(display.source_table(overview))
     if direct is not None:
         screen.print(direct, soft_wrap=True)
+    if (agreement := display.agreement_table(overview.regions)) is not None:
+        screen.print(agreement)
     if (exposure := display.exposure_table(overview.regions)) is not None:
         screen.print(exposure)
     shown = display.process_matrix if several else display.process_table

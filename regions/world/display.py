@@ -12,6 +12,7 @@ from regions.world.overview import LinkSeen, Overview, Replica
 from regions.world.plan import ProcessState
 
 __all__ = [
+    "agreement_table",
     "decision_table",
     "exposure_table",
     "process_matrix",
@@ -150,6 +151,25 @@ def _network(seen: LinkSeen | None) -> str:
     more = "".join(f", {toxic}" for toxic in seen.toxics)
     style = "" if seen.state == "up" and not more else "[red]"
     return f"{style}{round_trip if seen.state == 'up' else seen.state}{more}"
+
+
+def agreement_table(said: Mapping[str, Mapping[str, Any] | None]) -> Table | None:
+    """One row a lower rung or shadow, one column a region: how often it decides as the full rung.
+
+    None where nothing was compared yet.
+    """
+    of_region = {region: (readyz or {}).get("agreement") or {} for region, readyz in said.items()}
+    names = dict.fromkeys(name for own in of_region.values() for name in own)
+    if not names:
+        return None
+    table = Table("decides as live", *said)
+    for name in names:
+        table.add_row(name, *(_agreed(own.get(name)) for own in of_region.values()))
+    return table
+
+
+def _agreed(said: Mapping[str, Any] | None) -> str:
+    return "" if said is None else f"{said['share']:.1%} of {said['compared']:,}"
 
 
 def exposure_table(said: Mapping[str, Mapping[str, Any] | None]) -> Table | None:

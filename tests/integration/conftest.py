@@ -21,7 +21,8 @@ from app.money import DEFAULT_RATES, load_rates
 from app.policy import DEFAULT_POLICY, load_policy
 from app.record.signing import FileSigner, Keyring, ensure_signing_key
 from app.record.token import Claims, TokenSigner, body_hash
-from app.routing import RoutingFile, RoutingSource
+from app.routing import RoutingSource
+from app.weights import Weights
 
 NUMBERS = itertools.count()
 
@@ -37,7 +38,7 @@ class FakeRegion:
         self.behaviour = "good"
         self.away_s = 0.0
         self.delay_s: Callable[[], float] = lambda: 0.0
-        self.file: RoutingFile | None = None
+        self.weights: Weights | None = None
         self.seen: Counter[str] = Counter()
         self.retries: list[str | None] = []
         self.outcomes: list[dict[str, str]] = []
@@ -121,7 +122,7 @@ class FakeRegion:
             return other
         source = RoutingSource(
             endpoints={self.name: self.url},
-            file=lambda: self.file,
+            weights=lambda: self.weights,
             policy=lambda: load_policy(DEFAULT_POLICY),
             rates=lambda: load_rates(DEFAULT_RATES),
             directory=lambda: None,

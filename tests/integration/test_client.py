@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from datetime import UTC, datetime
 
 import pytest
 
-from app.routing import RoutingFile
+from app.weights import Weights
 from stepdown_client import (
     CLIENT_DEFAULT,
     ClientSettings,
@@ -295,12 +296,12 @@ async def _answers_nonsense(reader, writer):
 
 async def test_weights_are_followed_and_an_older_document_is_refused(settings, regions):
     events = []
-    regions[0].file = RoutingFile(version=2, weights={"one": 0.0})
+    regions[0].weights = weights(2, one=0)
     async with StepdownClient(settings(routing_s=0.1), listener=events.append) as client:
         assert (await client.decide(attempt(1))).region != "one"
-        regions[0].file = RoutingFile(version=1)
+        regions[0].weights = weights(1)
         for region in regions[1:]:
-            region.file = RoutingFile(version=1)
+            region.weights = weights(1)
         await eventually(lambda: client.stats().routing_refused > 0)
         assert any(isinstance(event, RoutingRefused) for event in events)
         assert client.stats().routing_version == 2
@@ -317,3 +318,7 @@ def test_threads_share_the_synchronous_client(regions_of_a_thread, client_keys):
         answers = [client.decide(attempt(number)) for number in range(5)]
         assert all(answer.signed for answer in answers)
         assert client.stats().answered == 5
+
+
+def weights(version, *, one=100):
+    return Weights(version=version, weights={"one": one}, changed_at=datetime.now(UTC))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from app.api.auth import Caller, Scope
 from app.api.problem import Conflict
 from app.api.wire import Attempt, Decision
+from app.background import Background, skipped_into
 from app.decide import Decider, InForce
 from app.event_time import ReplayTime
 from app.features.directory import MerchantEntry
@@ -130,7 +133,7 @@ class ScriptedStandIn:
 class Pipeline:
     """A decider with everything real but the scores, the directory and the journal."""
 
-    def __init__(self):
+    def __init__(self, *, followed=0.0):
         self.clock = ManualClock()
         self.full = ScriptedRung()
         self.directory = Directory()
@@ -161,13 +164,37 @@ class Pipeline:
             signer=self.signer,
             telemetry=self.telemetry,
             tracing=None,
+            background=self._background(followed),
             time=ReplayTime(wall=lambda: RECEIVED_MS),
         )
 
+    def _background(self, share):
+        """A worker on rules and tier default, with no model in shadow."""
+        rungs = {RungName.RULES: [self._rules_step()], RungName.TIER_DEFAULT: []}
+        told = skipped_into(self.telemetry)
+        self.background = Background(
+            {rung: self._ladder_of(steps, told) for rung, steps in rungs.items()},
+            SimpleNamespace(there=False),
+            share=share,
+            pressure=self.pressure,
+            policy=lambda: self.policy,
+            telemetry=self.telemetry,
+            clock=self.clock,
+            rng=random.Random(7),
+        )
+        return self.background
+
     def _ladder(self):
+        steps = [Step(rung=self.full, needed_ms=1.0), self._rules_step()]
+        return self._ladder_of(steps, self.telemetry.on_event)
+
+    def _rules_step(self):
         rules = RulesRung(
             rules=lambda: self.rules, inputs_of=lambda candidate: rule_inputs(candidate, POLICY)
         )
+        return Step(rung=rules, needed_ms=0.1)
+
+    def _ladder_of(self, steps, listener):
         last = TierDefaultRung(
             standing=lambda: POLICY.standing,
             facts_of=lambda candidate: StandingFacts(
@@ -176,8 +203,7 @@ class Pipeline:
                 step_up_available=candidate.attempt.step_up_available,
             ),
         )
-        steps = [Step(rung=self.full, needed_ms=1.0), Step(rung=rules, needed_ms=0.1)]
-        return Ladder(steps, last, clock=self.clock, listener=self.telemetry.on_event)
+        return Ladder(steps, last, clock=self.clock, listener=listener)
 
     def candidate(self, **fields):
         return self.decider.candidate(msgspec.convert({**BODY, **fields}, Attempt), "acme")
@@ -320,6 +346,28 @@ async def test_the_token_is_of_this_decision_and_body(pipeline):
     assert claims.decision_id == decision.decision_id
     assert claims.body_hash == body_hash(pipeline.records.kept[0].request)
     assert claims.action == decision.action
+
+
+async def test_what_follows_in_the_background_touches_nothing_of_live_traffic():
+    pipeline = Pipeline(followed=1.0)
+    pipeline.full.score = SourceUnavailable("gone")
+    await pipeline.decide()
+    before = dict(pipeline.telemetry.counters)
+    await pipeline.background.work_off()
+    fresh = {key: n for key, n in pipeline.telemetry.counters.items() if before.get(key) != n}
+    assert fresh == {"agreement\0tier_default\0rules\0approve\0approve": 1}
+    assert (len(pipeline.records.kept), len(pipeline.claims.settled)) == (1, 1)
+    assert pipeline.stand_in.asked == [RungName.RULES]
+    assert pipeline.candidate().velocity == {Entity.CARD: 2}
+
+
+async def test_an_attempt_that_got_no_answer_is_not_followed():
+    pipeline = Pipeline(followed=1.0)
+    pipeline.claims.says = Claim(ClaimState.OTHER_BODY)
+    with pytest.raises(Conflict):
+        await pipeline.decide()
+    await pipeline.background.work_off()
+    assert not [key for key in pipeline.telemetry.counters if key.startswith("agreement")]
 
 
 async def test_the_answer_says_what_it_took_from_the_headers_on(pipeline):

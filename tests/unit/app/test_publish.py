@@ -295,3 +295,20 @@ def test_old_versions_go_and_the_one_in_force_stays(tmp_path):
     kept = {path.name for path in (tmp_path / "versions").iterdir()}
     assert kept == {versions[0], *versions[4:]}
     assert current(tmp_path) == versions[0]
+
+
+def test_a_version_named_on_purpose_is_adopted_although_it_is_older(folder, tmp_path):
+    old, new = put(folder, "old", number=1), put(folder, "new", number=2)
+    target = tmp_path / "shadow"
+    held = Published(target, load)
+    for version in (new, old):
+        assert adopt(folder, target, version) == version
+        held.refresh()
+        assert (held.version, held.refused) == (version, None)
+
+
+def test_a_version_that_is_not_there_is_not_adopted(folder, tmp_path):
+    put(folder)
+    with pytest.raises(PublicationError, match="0123456789ab"):
+        adopt(folder, tmp_path / "shadow", "0123456789ab")
+    assert not (tmp_path / "shadow").exists()

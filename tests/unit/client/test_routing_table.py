@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -11,7 +12,8 @@ from app.money import DEFAULT_RATES, load_rates
 from app.policy import DEFAULT_POLICY, load_policy
 from app.record.signing import Keyring, ensure_signing_key
 from app.record.token import TokenSigner
-from app.routing import RoutingFile, RoutingSource
+from app.routing import RoutingSource
+from app.weights import Weights
 from stepdown_client.errors import RoutingError
 from stepdown_client.routing import RoutingTable, trusted_keys
 
@@ -33,7 +35,7 @@ def table(tmp_path, signer):
 def document(signer, *, version=1, at_s=NOW_S, tenant="acme"):
     source = RoutingSource(
         endpoints={"us-east-1": "http://a"},
-        file=lambda: RoutingFile(version=version),
+        weights=lambda: Weights(version=version, weights={"a": 100}, changed_at=datetime.now(UTC)),
         policy=lambda: load_policy(DEFAULT_POLICY),
         rates=lambda: load_rates(DEFAULT_RATES),
         directory=lambda: None,
@@ -61,7 +63,7 @@ def test_a_document_of_another_key_is_refused(table, tmp_path):
 
 def test_no_byte_of_the_payload_can_be_changed(table, signer):
     signed = msgspec.json.decode(document(signer))
-    signed["payload"] = signed["payload"].replace('"weight":100.0', '"weight":0.0')
+    signed["payload"] = signed["payload"].replace('"weight":100', '"weight":0')
     with pytest.raises(RoutingError, match="signature"):
         table().offer(msgspec.json.encode(signed))
 

@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 
 from regions.world.control import ProcessStatus, WorldStatus
 from regions.world.display import (
+    agreement_table,
     decision_table,
     exposure_table,
     process_matrix,
@@ -53,6 +54,18 @@ def test_a_rung_that_cannot_be_served_is_shown_with_its_reason_for_each_region()
     shown = text_of(rung_table({"us-east-1": away, "eu-west-1": well, "ap-southeast-1": None}))
     for part in ("no: breaker_open", "yes", "does not say"):
         assert part in shown
+
+
+def test_a_lower_rung_is_shown_with_how_often_it_decides_as_the_full_one():
+    readyz = {
+        "rungs": {"full": {"available": True}, "batch": {"available": True}},
+        "agreement": {"batch": {"compared": 1_204, "share": 0.9817}},
+    }
+    assert "98.2% of 1,204" in text_of(agreement_table({"us-east-1": readyz, "eu-west-1": None}))
+
+
+def test_before_anything_was_compared_nothing_is_shown():
+    assert agreement_table({"us-east-1": {"agreement": {}}, "eu-west-1": None}) is None
 
 
 def test_the_bound_of_the_fleet_is_shown_by_tier_in_whole_units():
