@@ -6,7 +6,7 @@ import logging
 import sys
 
 from app.settings import ConfigurationError, load
-from app.wiring import Scorer
+from app.wiring.scorer import Scorer
 
 __all__ = ["app"]
 

@@ -97,7 +97,7 @@ def test_the_client_library_needs_nothing_that_the_lock_does_not_hold():
 
 def test_the_scorer_imports_nothing_that_trains_or_simulates():
     code = (
-        "import sys, app.wiring\n"
+        "import sys, app.wiring.scorer\n"
         "heavy = {'sklearn', 'chdb', 'moto', 'app.simulator', 'app.models.training'}\n"
         "sys.exit(str(sorted(heavy & set(sys.modules))) if heavy & set(sys.modules) else 0)"
     )
