@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from app.commands import FeatureSetName as OfTheScorer
 from app.errors import OperatorError
 from app.features.applier import APPLIED_KEY, Applier
 from app.features.commands import FeatureSetName, app
@@ -32,6 +31,7 @@ from app.simulator.config import SimulatorConfig
 from app.simulator.generate import simulate
 from app.streams.connection import connect
 from app.streams.journal_tail import JournalTail
+from app.training_commands import FeatureSetName as OfTheScorer
 
 ROOT = Path(__file__).parents[2]
 CARD = "tok_explained"

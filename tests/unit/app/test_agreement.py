@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from app.agreement import agreement
-from app.operations import Aggregator
+from app.operations.aggregator import Aggregator
 from app.telemetry import Gauges, Telemetry
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from app.operations import GONE_S, SILENT_S, Aggregator
+from app.operations.aggregator import GONE_S, SILENT_S, Aggregator
 from app.telemetry import BOUNDS_MS, Exposure, Gauges, Push, RungState, TierExposure
 from fallback.clock import ManualClock
 

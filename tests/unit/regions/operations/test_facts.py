@@ -7,7 +7,7 @@ import io
 from prometheus_client import CollectorRegistry, generate_latest
 from rich.console import Console
 
-from app.operations import Aggregator
+from app.operations.aggregator import Aggregator
 from app.telemetry import BOUNDS_MS, Gauges, Push, RungState
 from regions.operations.facts import ABSENT, facts_of
 from regions.operations.status import status_of, status_table
