@@ -275,7 +275,12 @@ class Scorer:
                 versions=self._versions_in_force,
             ),
             brake=VelocityBrake(clock=self._time),
-            claims=Claims(self._own_source(), of="attempt", ttl_s=self._settings.attempt_ttl_s),
+            claims=Claims(
+                self._own_source(),
+                of="attempt",
+                ttl_s=self._settings.attempt_ttl_s,
+                copies=[one for one in self._sources if one.region != self._settings.region],
+            ),
             stand_in=self._stand_in,
             recorder=self._recorder,
             signer=self._token_signer,
