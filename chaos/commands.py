@@ -35,6 +35,9 @@ _DRILLS = {
     "exposure": "two hosts of their own on lower rungs: are approvals within the bound?",
     "freshness": "how long from the journal to the counters?",
     "spread": "how long until what one region decided counts in the others?",
+    "partition": "two regions cut off from each other: is every attempt counted once afterwards?",
+    "twice": "the same attempts to two regions: one decision each, counted once?",
+    "burst": "50 attempts on a card in 300 ms: are approvals within the brake's bound?",
 }
 
 
@@ -57,7 +60,7 @@ def run(
             min=0.5,
             max=600,
             help="Seconds of each step of the descent (3) and of exposure (6), of an outage (60), "
-            "of freshness (30), of spread (10).",
+            "of freshness (30), of spread and twice (10), of a partition (60).",
         ),
     ] = None,
     times: Annotated[int, typer.Option(min=1, max=1_000, help="Workers to kill.")] = 50,
@@ -90,6 +93,10 @@ def run(
             passed = _freshness(target, rate, hold or 30.0, json=json)
         case "spread":
             passed = _spread(target, home, rate, hold or 10.0, json=json)
+        case "partition" | "twice" | "burst":
+            from chaos.truth_commands import run_truth
+
+            passed = run_truth(name, target, home, rate, hold, json=json)
         case _:
             passed = _outage(target, name, hold or 60.0, json=json)
     if not passed:

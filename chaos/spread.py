@@ -8,7 +8,6 @@ local copies, merged. A card is visible in a region when it is no longer one tha
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +17,12 @@ import aiohttp
 import msgspec
 import numpy as np
 
-from app.features.online import OnlineStore, Source
-from app.features.shard import ShardClient
+from app.features.online import OnlineStore
 from app.features.spec import Entity, InputState
 from app.fresh_id import fresh_id
 from app.registry import DEMO_TENANT
-from app.settings import ScorerSettings, SourceAddress
-from fallback.breaker import Breaker, BreakerPolicy
+from app.settings import ScorerSettings
+from chaos.sources import sources_of
 from fallback.clock import SystemClock
 from fallback.deadline import Deadline
 from fallback.errors import RungError
@@ -203,7 +201,7 @@ class _Reader:
         self._card = features.entities.index(Entity.CARD)
         self._clock = SystemClock()
         self.store = OnlineStore(
-            [self._source(one) for one in self.settings.source_addresses()],
+            sources_of(self.settings, timeout_ms=READ_MS),
             features=features,
             now_ms=lambda: time.time_ns() // 1_000_000,
             age_max_ms=self.settings.counters_age_max_ms,
@@ -226,20 +224,3 @@ class _Reader:
         if read.states[self._card] == InputState.PRESENT.value:
             self.seen_s[card] = time.monotonic()
             self.wanted.discard(card)
-
-    def _source(self, address: SourceAddress) -> Source:
-        region, shards = address.region, address.shards
-        password = self.settings.datastore_password()
-        return Source(
-            region,
-            [
-                ShardClient(shard, password=password, timeout_ms=READ_MS, region=region)
-                for shard in shards
-            ],
-            breakers=[
-                Breaker(
-                    f"{region}/{number}", BreakerPolicy(), clock=self._clock, rng=random.Random(1)
-                )
-                for number in range(len(shards))
-            ],
-        )

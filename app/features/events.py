@@ -32,6 +32,7 @@ class Counted(enum.IntFlag):
     REVERSED = enum.auto()
     REFUNDED = enum.auto()
     SUPERSEDED = enum.auto()  # withdraws ATTEMPTED
+    LARGE_SUPERSEDED = enum.auto()  # withdraws LARGE, of an attempt that was
     # of a label: once for an attempt, however many sources say the same
     FRAUD = enum.auto()
     NOT_FRAUD = enum.auto()

@@ -70,6 +70,18 @@ class Source:
         }
         return Reply(self.region, values, tuple(own for own, _ in replies))
 
+    async def values(self, names: Sequence[str]) -> dict[str, bytes]:
+        """Read keys that are no counters, so that nothing has to be applied. Never fails.
+
+        Returns:
+            Value by key, of those that are there; none of a shard that is away.
+        """
+        by_shard: dict[int, list[str]] = {}
+        for name in names:
+            by_shard.setdefault(shard_of(name, len(self._shards)), []).append(name)
+        parts = await _together([self._values(at, part) for at, part in by_shard.items()])
+        return {name: value for part in parts for name, value in part.items()}
+
     async def write(self, commands: Mapping[str, Command]) -> list[Any]:
         """Send one command a key, together with what is read in the same turn.
 
@@ -110,6 +122,13 @@ class Source:
                 return _applied(reply[0], self.region), reply[1:]
         except RungError as error:
             return error, ()
+
+    async def _values(self, at: int, names: Sequence[str]) -> dict[str, bytes]:
+        try:
+            (found,) = await self._send(at, [("MGET", *names)])
+        except RungError:
+            return {}
+        return {name: value for name, value in zip(names, found, strict=True) if value is not None}
 
     async def _send(self, at: int, commands: Sequence[Command]) -> list[Any]:
         shard, breaker = self._shards[at]

@@ -17,13 +17,14 @@ was counted and one for what was withdrawn; both only grow.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
 from app.features.blocks import Block, Column, Events, blocks_of, family
+from app.features.events import Counted
 from app.features.rings import Bools, Float64s, Int64s, UInt64s
 from app.features.spec import Counter, Entity, FeatureSet
 
@@ -234,7 +235,7 @@ class Layout:
         """Block and column of a ring that holds exactly what another schema's does."""
         for block in self.blocks:
             for at, column in enumerate(block.columns):
-                if (column.counter, column.sign) == (wanted.counter, wanted.sign):
+                if _ring_of(column) == _ring_of(wanted):
                     return block.name, at
         return None
 
@@ -289,6 +290,11 @@ def key(tenant: str, entity: Entity, id: str) -> str:
 def distinct_bit(id: str) -> int:
     """The bit of an id in a 64-bit distinct bitmap: xxHash64 modulo 64, as ClickHouse has it."""
     return 1 << (xxhash.xxh64_intdigest(id.encode()) & 63)
+
+
+def _ring_of(column: Column) -> tuple[Counter, Counted, int]:
+    """What a ring holds; that its counter can be withdrawn from is another ring's matter."""
+    return replace(column.counter, minus=Counted.NOTHING), column.counts, column.sign
 
 
 def _add(records: Records, block: Block, at: tuple[Int64s, Int64s, Int64s], added: UInt64s) -> None:

@@ -7,6 +7,9 @@ and degrees of identity links carry velocity fraud.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from app.features.events import Counted
 from app.features.rings import Ring
 from app.features.spec import (
@@ -29,6 +32,7 @@ __all__ = [
     "RATIO_INPUT",
     "RATIO_INPUT_EOD",
     "REFERENCE",
+    "before_withdrawals",
 ]
 
 HOUR = Ring(window_ms=HOUR_MS)
@@ -66,6 +70,26 @@ RATIO_INPUT = "amount_to_card_mean"
 RATIO_INPUT_EOD = "amount_to_card_mean_eod"
 
 
+def _attempted(
+    name: str, entity: Entity, ring: Ring, aggregate: Aggregate = Aggregate.COUNT
+) -> Counter:
+    """Attempts, net of those that another region decided, too, and that were not acted on."""
+    return Counter(
+        name=name, entity=entity, ring=ring, aggregate=aggregate, minus=Counted.SUPERSEDED
+    )
+
+
+def _large(name: str, ring: Ring) -> Counter:
+    """Attempts far above their card's own mean, net alike."""
+    return Counter(
+        name=name,
+        entity=Entity.CARD,
+        ring=ring,
+        counts=Counted.LARGE,
+        minus=Counted.LARGE_SUPERSEDED,
+    )
+
+
 def _linked_fraud(entity: Entity, *via: Entity) -> Counter:
     """Fraud labels of cards one hop away; the attempts make the links."""
     return Counter(
@@ -91,14 +115,14 @@ def _merchant_fraud(window: str, ring: Ring) -> Counter:
 
 
 COUNTERS: tuple[Counter, ...] = (
-    Counter(name="card_attempted_1h", entity=Entity.CARD, ring=HOUR, minus=Counted.SUPERSEDED),
-    Counter(name="card_attempted_24h", entity=Entity.CARD, ring=DAY),
-    Counter(name="card_attempted_30d", entity=Entity.CARD, ring=MONTH),
-    Counter(name="card_amount_24h", entity=Entity.CARD, ring=DAY, aggregate=Aggregate.SUM),
-    Counter(name="card_amount_30d", entity=Entity.CARD, ring=MONTH, aggregate=Aggregate.SUM),
-    Counter(name="card_squares_30d", entity=Entity.CARD, ring=MONTH, aggregate=Aggregate.SQUARES),
-    Counter(name="card_large_3d", entity=Entity.CARD, ring=THREE_DAYS, counts=Counted.LARGE),
-    Counter(name="card_large_14d", entity=Entity.CARD, ring=FORTNIGHT, counts=Counted.LARGE),
+    _attempted("card_attempted_1h", Entity.CARD, HOUR),
+    _attempted("card_attempted_24h", Entity.CARD, DAY),
+    _attempted("card_attempted_30d", Entity.CARD, MONTH),
+    _attempted("card_amount_24h", Entity.CARD, DAY, Aggregate.SUM),
+    _attempted("card_amount_30d", Entity.CARD, MONTH, Aggregate.SUM),
+    _attempted("card_squares_30d", Entity.CARD, MONTH, Aggregate.SQUARES),
+    _large("card_large_3d", THREE_DAYS),
+    _large("card_large_14d", FORTNIGHT),
     Counter(
         name="card_issuer_declined_24h",
         entity=Entity.CARD,
@@ -113,7 +137,7 @@ COUNTERS: tuple[Counter, ...] = (
         of=Entity.DEVICE,
     ),
     Counter(name="card_last", entity=Entity.CARD, ring=MONTH, aggregate=Aggregate.LAST),
-    Counter(name="merchant_attempted_1h", entity=Entity.MERCHANT, ring=HOUR),
+    _attempted("merchant_attempted_1h", Entity.MERCHANT, HOUR),
     Counter(
         name="merchant_issuer_declined_1h",
         entity=Entity.MERCHANT,
@@ -123,9 +147,9 @@ COUNTERS: tuple[Counter, ...] = (
     _merchant_fraud("1d", DAY),
     _merchant_fraud("7d", WEEK),
     _merchant_fraud("28d", FOUR_WEEKS),
-    Counter(name="merchant_matured_7d", entity=Entity.MERCHANT, ring=MATURED_WEEK),
-    Counter(name="merchant_matured_28d", entity=Entity.MERCHANT, ring=MATURED_FOUR_WEEKS),
-    Counter(name="device_attempted_1h", entity=Entity.DEVICE, ring=HOUR),
+    _attempted("merchant_matured_7d", Entity.MERCHANT, MATURED_WEEK),
+    _attempted("merchant_matured_28d", Entity.MERCHANT, MATURED_FOUR_WEEKS),
+    _attempted("device_attempted_1h", Entity.DEVICE, HOUR),
     Counter(
         name="device_cards_24h",
         entity=Entity.DEVICE,
@@ -133,7 +157,7 @@ COUNTERS: tuple[Counter, ...] = (
         aggregate=Aggregate.DISTINCT,
         of=Entity.CARD,
     ),
-    Counter(name="ip_attempted_1h", entity=Entity.IP, ring=HOUR),
+    _attempted("ip_attempted_1h", Entity.IP, HOUR),
     Counter(
         name="email_customers_7d",
         entity=Entity.EMAIL,
@@ -148,6 +172,18 @@ COUNTERS: tuple[Counter, ...] = (
         counts=Counted.ISSUER_DECLINED,
     ),
 )
+
+
+def before_withdrawals(counters: Sequence[Counter]) -> tuple[Counter, ...]:
+    """The counters of schema 2: of attempts only those of the last hour could be withdrawn."""
+    superseded = Counted.SUPERSEDED | Counted.LARGE_SUPERSEDED
+    return tuple(
+        replace(counter, minus=Counted.NOTHING)
+        if counter.minus & superseded and counter.name != "card_attempted_1h"
+        else counter
+        for counter in counters
+    )
+
 
 FEATURES: tuple[Feature, ...] = (
     Feature(
@@ -284,27 +320,15 @@ FEATURES: tuple[Feature, ...] = (
 )
 
 BATCH_COUNTERS: tuple[Counter, ...] = (
-    Counter(name="card_attempted_30d", entity=Entity.CARD, ring=WHOLE_MONTH),
-    Counter(name="card_amount_30d", entity=Entity.CARD, ring=WHOLE_MONTH, aggregate=Aggregate.SUM),
-    Counter(
-        name="card_squares_30d", entity=Entity.CARD, ring=WHOLE_MONTH, aggregate=Aggregate.SQUARES
-    ),
-    Counter(
-        name="card_large_3d",
-        entity=Entity.CARD,
-        ring=WHOLE_THREE_DAYS,
-        counts=Counted.LARGE,
-    ),
-    Counter(
-        name="card_large_14d",
-        entity=Entity.CARD,
-        ring=WHOLE_FORTNIGHT,
-        counts=Counted.LARGE,
-    ),
+    _attempted("card_attempted_30d", Entity.CARD, WHOLE_MONTH),
+    _attempted("card_amount_30d", Entity.CARD, WHOLE_MONTH, Aggregate.SUM),
+    _attempted("card_squares_30d", Entity.CARD, WHOLE_MONTH, Aggregate.SQUARES),
+    _large("card_large_3d", WHOLE_THREE_DAYS),
+    _large("card_large_14d", WHOLE_FORTNIGHT),
     _merchant_fraud("1d", WHOLE_DAY),
     _merchant_fraud("7d", WHOLE_WEEK),
     _merchant_fraud("28d", WHOLE_FOUR_WEEKS),
-    Counter(name="merchant_matured_28d", entity=Entity.MERCHANT, ring=WHOLE_MATURED_FOUR_WEEKS),
+    _attempted("merchant_matured_28d", Entity.MERCHANT, WHOLE_MATURED_FOUR_WEEKS),
     _linked_fraud(Entity.CARD, Entity.DEVICE, Entity.EMAIL),
     _linked_fraud(Entity.DEVICE),
 )
@@ -447,11 +471,12 @@ REQUEST_CATEGORIES: tuple[RequestInput, ...] = (
 
 REFERENCE = FeatureSet(
     name="reference",
-    schema=2,
+    schema=3,
     counters=COUNTERS,
     features=FEATURES,
     batch_counters=BATCH_COUNTERS,
     batch_features=BATCH_FEATURES,
     request_numbers=REQUEST_NUMBERS,
     request_categories=REQUEST_CATEGORIES,
+    previous=before_withdrawals(COUNTERS),
 )

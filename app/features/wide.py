@@ -7,7 +7,7 @@ factories make them.
 from __future__ import annotations
 
 from app.features.events import Counted
-from app.features.reference import REFERENCE
+from app.features.reference import REFERENCE, before_withdrawals
 from app.features.rings import Ring
 from app.features.spec import (
     DAY_MS,
@@ -91,13 +91,14 @@ def _wide() -> FeatureSet:
     )
     return FeatureSet(
         name="wide",
-        schema=0x102,
+        schema=0x103,
         counters=(*REFERENCE.counters, *made),
         features=(*REFERENCE.features, *features),
         batch_counters=REFERENCE.batch_counters,
         batch_features=REFERENCE.batch_features,
         request_numbers=REFERENCE.request_numbers,
         request_categories=REFERENCE.request_categories,
+        previous=(*before_withdrawals(REFERENCE.counters), *made),
     )
 
 

@@ -39,6 +39,7 @@ class Attempt(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
         label_receipt: of the latest label, in order of receipt.
         superseded: whether the attempt was withdrawn.
         seen: hashes of the senders' ids joined before, eight bytes each.
+        large: whether it counted as large.
     """
 
     decision: bytes
@@ -53,6 +54,7 @@ class Attempt(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     label_receipt: tuple[int, ...] = ()
     superseded: bool = False
     seen: bytes = b""
+    large: bool = False  # last: kept attempts are arrays, and those of before have no such field
 
     @property
     def decision_id(self) -> str:
@@ -70,6 +72,7 @@ class _Decided(Struct, frozen=True, gc=False):
     amount_ref: int
     entities: Raw
     bits: Raw
+    large: bool = False
 
 
 _decided = msgspec.msgpack.Decoder(_Decided)
@@ -103,6 +106,7 @@ def attempt_of(payload: bytes) -> Attempt:
         amount_ref=decided.amount_ref,
         entities=decided.entities,
         bits=decided.bits,
+        large=decided.large,
     )
 
 

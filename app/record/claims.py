@@ -7,14 +7,22 @@ A claim is a key of the region's own store: the hash of the body, then the answe
   still under way, and doing it again is right;
 * the same id, another body: a mistake of the sender's, 409.
 
-A decision's claim travels in the same round trip as the counters. While the store is away every
-id counts as new: a duplicate is done twice, and reconciled by its id from history.
+A decision's claim travels in the same round trip as the counters, and so does a look into the local
+copies of the other regions' stores: an attempt that another region answered before, longer ago than
+its claim takes to get here, is answered alike. Of several answers the region's own holds, else the
+one whose bytes come first, which begin with the time-ordered decision id: the same everywhere. An
+answer outweighs every claim without one, so that a body that was refused elsewhere bars nobody. Two
+regions that are asked at once both decide; which of the two is acted on is the client's to say.
+
+While the store is away every id that no copy knows counts as new: a duplicate is done twice, and
+reconciled by its id from history.
 """
 
 from __future__ import annotations
 
 import asyncio
 import enum
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.coalesce import Coalescer
@@ -57,18 +65,22 @@ class _Ask:
 
 
 class Claims:
-    """Claims in the region's own store."""
+    """Claims in the region's own store, and a look into the copies of others."""
 
-    def __init__(self, source: Source | None, *, of: str, ttl_s: int) -> None:
+    def __init__(
+        self, source: Source | None, *, of: str, ttl_s: int, copies: Sequence[Source] = ()
+    ) -> None:
         """Make the claims.
 
         Args:
             source: the region's own store; None where it is not among the sources.
             of: what the ids are of ("attempt"), part of the keys.
             ttl_s: how long an answer is kept for repeats.
+            copies: local copies of other regions' stores, for answers that were given there.
         """
         self.unsettled = 0
         self._source = source
+        self._copies = tuple(copies)
         self._of = of
         self._ttl_s = ttl_s
         # As many turns of the loop as a read of counters takes, so that they meet in one pipeline.
@@ -92,31 +104,54 @@ class Claims:
         self._answers.submit((self._key(tenant, id), body_hash + answer))
 
     async def _claim(self, asks: list[_Ask]) -> list[Claim]:
-        unknown = Claim(ClaimState.UNKNOWN)
-        if self._source is None:
-            return [unknown] * len(asks)
-        # The same id twice in a batch: the first one claims, the others find it pending.
+        # The same id twice in a batch: the first one claims, the others find its claim.
         first = {ask.key: ask for ask in reversed(asks)}
+        claiming = self._claimed(list(first.values()))
+        elsewhere: list[dict[str, bytes]] = []
+        if not self._copies:  # a task less, and a turn of the loop
+            own = await claiming
+        else:
+            looking = asyncio.gather(*(copy.values(list(first)) for copy in self._copies))
+            own, elsewhere = await asyncio.gather(claiming, looking)
+        return [self._read(ask, own, elsewhere, first=first[ask.key]) for ask in asks]
+
+    async def _claimed(self, asks: list[_Ask]) -> dict[str, bytes | None]:
+        """Claim keys: what the own store had of each before; none of a store that is away."""
+        if self._source is None:
+            return {}
         commands = {
-            ask.key: ("SET", ask.key, ask.body_hash, "NX", "GET", "EX", self._ttl_s)
-            for ask in first.values()
+            ask.key: ("SET", ask.key, ask.body_hash, "NX", "GET", "EX", self._ttl_s) for ask in asks
         }
         try:
             replies = await self._source.write(commands)
         except RungError:
-            return [unknown] * len(asks)
-        stored: dict[str, bytes | None] = dict(zip(commands, replies, strict=True))
-        return [
-            self._read(ask, stored[ask.key] if first[ask.key] is ask else first[ask.key].body_hash)
-            for ask in asks
-        ]
+            return {}
+        return dict(zip(commands, replies, strict=True))
 
     def _key(self, tenant: str, id: str) -> str:
         return f"{tenant}:{self._of}:{id}"
 
-    def _read(self, ask: _Ask, stored: bytes | None) -> Claim:
+    def _read(
+        self,
+        ask: _Ask,
+        own: Mapping[str, bytes | None],
+        elsewhere: Sequence[Mapping[str, bytes]],
+        *,
+        first: _Ask,
+    ) -> Claim:
+        """What an ask finds: an answer wherever there is one, else what the own store says."""
+        stored = own.get(ask.key)
+        if stored is None and ask.key in own and first is not ask:
+            stored = first.body_hash
+        if stored is None or len(stored) == HASH_BYTES:
+            answers = [
+                found[ask.key] for found in elsewhere if len(found.get(ask.key, b"")) > HASH_BYTES
+            ]
+            if answers:
+                stored = min(answers, key=lambda answer: answer[HASH_BYTES:])
+                self._answers.submit((ask.key, stored))  # once found, it stays found
         if stored is None:
-            return Claim(ClaimState.NEW)
+            return Claim(ClaimState.NEW if ask.key in own else ClaimState.UNKNOWN)
         if stored[:HASH_BYTES] != ask.body_hash:
             return Claim(ClaimState.OTHER_BODY)
         if len(stored) == HASH_BYTES:

@@ -1,7 +1,7 @@
 """What an outcome or a label changes about its attempt, and what it counts as. No I/O.
 
     outcome      counts as what it is, at its receipt, once for its sender's id
-    superseded   withdraws the attempt, at the attempt's own receipt, once
+    superseded   withdraws the attempt, and its largeness, at the attempt's own receipt, once
     label        an attempt has one class, or none; a label that changes it withdraws the class
                  before, at the time that was counted at, and counts the new one at its receipt
 
@@ -138,8 +138,10 @@ def join(attempt: Attempt, said: Said) -> tuple[Attempt, list[Effect]]:
         return attempt, [_effect(attempt, said, said.what, said.received_ms)]
     if attempt.superseded:
         return attempt, []
-    effect = _effect(attempt, said, said.what, attempt.received_ms)
-    return replace(attempt, superseded=True), [effect]
+    whats = [said.what, "large_superseded"] if attempt.large else [said.what]
+    return replace(attempt, superseded=True), [
+        _effect(attempt, said, what, attempt.received_ms) for what in whats
+    ]
 
 
 def _labelled(attempt: Attempt, said: Said) -> tuple[Attempt, list[Effect]]:

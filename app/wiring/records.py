@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from app.client_default import ClientDecisions
 from app.features.online import Source
 from app.record.claims import Claims
@@ -41,9 +43,9 @@ class Records:
         self.recorder = Recorder(self._open_journal, region=shared.region, clock=shared.clock)
         self.token_signer = TokenSigner(token_secret(secrets / "token"))
 
-    def claims(self, of: str, *, ttl_s: int) -> Claims:
-        """Claims on the ids of one kind of thing."""
-        return Claims(self._own, of=of, ttl_s=ttl_s)
+    def claims(self, of: str, *, ttl_s: int, copies: Sequence[Source] = ()) -> Claims:
+        """Claims on the ids of one kind of thing; see `Claims`."""
+        return Claims(self._own, of=of, ttl_s=ttl_s, copies=copies)
 
     def intake(self) -> Intake:
         """Takes outcomes and labels."""

@@ -126,7 +126,11 @@ class Scorer:
             pressure=self._pressure,
             in_force=self._followed.in_force(),
             brake=VelocityBrake(clock=shared.time),
-            claims=records.claims("attempt", ttl_s=self._settings.attempt_ttl_s),
+            claims=records.claims(
+                "attempt",
+                ttl_s=self._settings.attempt_ttl_s,
+                copies=[one for one in self._sources if one.region != self._settings.region],
+            ),
             stand_in=self._stand_in,
             recorder=records.recorder,
             signer=records.token_signer,

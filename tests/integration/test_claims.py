@@ -20,14 +20,41 @@ ONE, OTHER = b"1" * 16, b"2" * 16
 NEW, PENDING = Claim(ClaimState.NEW), Claim(ClaimState.PENDING)
 
 
+def source_of(server, region):
+    shard = ShardClient(server.shard, password=None, timeout_ms=200, region=region)
+    breaker = Breaker(f"source:{region}/0", clock=CLOCK, rng=random.Random(1))
+    return Source(region, [shard], breakers=[breaker])
+
+
 @pytest.fixture
 async def source(valkey):
-    shard = ShardClient(valkey.shard, password=None, timeout_ms=200, region="here")
-    made = Source(
-        "here", [shard], breakers=[Breaker("source:here/0", clock=CLOCK, rng=random.Random(1))]
-    )
+    made = source_of(valkey, "here")
     yield made
     await made.close()
+
+
+@pytest.fixture
+def copy_server(valkeys):
+    """The local copy of another region's store."""
+    return valkeys()
+
+
+@pytest.fixture
+async def there(copy_server):
+    made = source_of(copy_server, "there")
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def elsewhere(there):
+    """Claims as the other region makes them; their copy is here at once."""
+    return Claims(there, of="attempt", ttl_s=60)
+
+
+@pytest.fixture
+def both(source, there):
+    return Claims(source, of="attempt", ttl_s=60, copies=[there])
 
 
 @pytest.fixture
@@ -112,4 +139,73 @@ async def test_a_claim_and_the_counters_of_its_attempt_are_one_round_trip(claims
         await store.read("t", {Entity.CARD: "tok_1"}, deadline, amount=1.0)
     assert await claiming == NEW
     after = valkey.client.info("stats")["total_reads_processed"]
+    assert after - before == 2, "the attempt, and this test asking"
+
+
+async def test_what_another_region_answered_is_answered_alike_and_then_known_here(
+    both, claims, elsewhere, copy_server
+):
+    await elsewhere.claim("t", "a1", ONE)
+    await settled(elsewhere, "t", "a1", ONE, b"approve")
+    assert await both.claim("t", "a1", ONE) == Claim(ClaimState.ANSWERED, b"approve")
+    assert (await both.claim("t", "a1", OTHER)).state is ClaimState.OTHER_BODY
+    await asyncio.sleep(0.05)
+    copy_server.kill()
+    assert await claims.claim("t", "a1", ONE) == Claim(ClaimState.ANSWERED, b"approve")
+
+
+async def test_what_another_region_is_still_deciding_is_decided_here_too(both, elsewhere):
+    await elsewhere.claim("t", "a1", ONE)
+    assert await both.claim("t", "a1", ONE) == NEW
+
+
+async def test_of_several_answers_the_own_one_holds(both, elsewhere):
+    for claims, answer in ((elsewhere, b"decline"), (both, b"step_up")):
+        await claims.claim("t", "a1", ONE)
+        claims.settle("t", "a1", ONE, answer)
+    await asyncio.sleep(0.05)
+    assert await both.claim("t", "a1", ONE) == Claim(ClaimState.ANSWERED, b"step_up")
+
+
+async def test_a_body_that_was_refused_here_does_not_bar_the_one_that_was_answered_elsewhere(
+    both, claims, elsewhere
+):
+    await elsewhere.claim("t", "a1", ONE)
+    await claims.claim("t", "a1", OTHER)
+    await settled(elsewhere, "t", "a1", ONE, b"approve")
+    assert await both.claim("t", "a1", ONE) == Claim(ClaimState.ANSWERED, b"approve")
+
+
+async def test_a_repeat_twice_in_one_turn_gets_the_answer_twice(claims):
+    await claims.claim("t", "a1", ONE)
+    await settled(claims, "t", "a1", ONE, b"approve")
+    found = await asyncio.gather(*(claims.claim("t", "a1", ONE) for _ in range(2)))
+    assert found == [Claim(ClaimState.ANSWERED, b"approve")] * 2
+
+
+async def test_a_copy_that_is_away_costs_no_claim_and_a_store_that_is_away_no_answer(
+    both, elsewhere, copy_server, valkey
+):
+    await elsewhere.claim("t", "a1", ONE)
+    await settled(elsewhere, "t", "a1", ONE, b"approve")
+    valkey.kill()
+    assert await both.claim("t", "a1", ONE) == Claim(ClaimState.ANSWERED, b"approve")
+    assert (await both.claim("t", "a2", ONE)).state is ClaimState.UNKNOWN
+    valkey.start()
+    copy_server.kill()
+    assert await both.claim("t", "a3", ONE) == NEW
+
+
+async def test_a_look_into_a_copy_and_its_counters_are_one_round_trip(
+    both, source, there, copy_server
+):
+    store = OnlineStore([source, there], features=REFERENCE, now_ms=lambda: 0, age_max_ms=1_000)
+    await both.claim("t", "first", ONE)  # the connections are there
+    before = copy_server.client.info("stats")["total_reads_processed"]
+    deadline = Deadline.after(budget_ms=500, clock=CLOCK)
+    claiming = both.claim("t", "a1", ONE)
+    with pytest.raises(RungError, match="cold"):
+        await store.read("t", {Entity.CARD: "tok_1"}, deadline, amount=1.0)
+    assert await claiming == NEW
+    after = copy_server.client.info("stats")["total_reads_processed"]
     assert after - before == 2, "the attempt, and this test asking"

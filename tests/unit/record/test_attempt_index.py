@@ -77,6 +77,7 @@ def test_an_attempt_is_read_from_a_decision_with_fields_of_a_later_release():
             "amount_ref": 4_200,
             "entities": {"card": "c1"},
             "bits": {"card": 1 << 63},
+            "large": True,
             "brand_new": [1, 2],
         }
     )
@@ -84,6 +85,7 @@ def test_an_attempt_is_read_from_a_decision_with_fields_of_a_later_release():
     assert read.decision_id == id
     assert msgspec.msgpack.decode(read.entities) == {"card": "c1"}
     assert msgspec.msgpack.decode(read.bits) == {"card": 1 << 63}
+    assert read.large
 
 
 def test_an_attempt_is_found_by_its_id_and_by_its_decision(index):

@@ -123,6 +123,11 @@ def test_superseded_withdraws_the_attempt_at_its_own_time_once(attempt):
     assert effects == [("superseded", ATTEMPTED_MS)]
 
 
+def test_superseded_withdraws_the_largeness_of_an_attempt_that_was_large(attempt):
+    effects, _ = joined(msgspec.structs.replace(attempt, large=True), said("superseded", 2_000))
+    assert effects == [("superseded", ATTEMPTED_MS), ("large_superseded", ATTEMPTED_MS)]
+
+
 def test_fraud_counts_once_however_many_say_so(attempt):
     effects, _ = joined(attempt, said("fraud", 2_000), said("fraud", 3_000), said("fraud", 4_000))
     assert effects == [("fraud", 2_000)]
