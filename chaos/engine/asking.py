@@ -17,7 +17,7 @@ from stepdown_client.attempt import body_hash, canonical
 from stepdown_client.events import ClientEvent, Ejected, Returning, TryFailed
 from stepdown_client.routing import RoutingTable, trusted_keys
 
-__all__ = ["AsClient", "AtRegion", "Asking"]
+__all__ = ["AsClient", "Asking", "AtRegion"]
 
 Answered = dict[str, str | bool | None]
 _ROUTING_S = 10.0
@@ -53,7 +53,9 @@ class AsClient:
         # With failover off every name leads home, and there is one try.
         home = job.endpoints[job.home]
         endpoints = job.endpoints if job.failover else dict.fromkeys(job.endpoints, home)
-        shares = {} if job.failover else {"hedge_share": 0.0, "retry_share": 0.0, "retry_burst": 0.0}
+        shares = (
+            {} if job.failover else {"hedge_share": 0.0, "retry_share": 0.0, "retry_burst": 0.0}
+        )
         self._client = StepdownClient(
             ClientSettings(
                 endpoints=endpoints,

@@ -108,9 +108,9 @@ def _hold(ground: Ground, drill: Drill, load: Rig, inject_s: float, until_s: flo
     while time.monotonic() < inject_s + until_s:
         recent = [one for one in load.outcomes[seen:] if one.home == ground.region]
         failed = sum(failure(one, drill.load) is not None for one in recent)
-        if len(recent) >= drill.abort.requests_min:
-            if failed > drill.abort.failed_share * len(recent):
-                return True
+        enough = len(recent) >= drill.abort.requests_min
+        if enough and failed > drill.abort.failed_share * len(recent):
+            return True
         time.sleep(POLL_S)
     return False
 

@@ -83,10 +83,12 @@ class _Load:
         _write(filled(outcome, answered))
 
 
-async def _run(job: Job) -> None:
-    bodies = Path(job.bodies).read_bytes().splitlines()
-    rows = [msgspec.json.decode(line, type=Body).attempt for line in bodies]
-    attempts = [canonical({**row, "attempt_id": "att"})[0] for row in rows]
+def _attempts(path: Path) -> list[Attempt]:
+    rows = [msgspec.json.decode(line, type=Body).attempt for line in path.read_bytes().splitlines()]
+    return [canonical({**row, "attempt_id": "att"})[0] for row in rows]
+
+
+async def _run(job: Job, attempts: list[Attempt]) -> None:
     asking = AsClient(job, _write) if job.kind == "client" else AtRegion(job)
     async with asking:
         load = _Load(job, asking, attempts)
@@ -112,4 +114,5 @@ if __name__ == "__main__":
     first = b""
     while not first.endswith(b"\n") and (byte := sys.stdin.buffer.raw.read(1)):  # type: ignore[attr-defined]
         first += byte
-    asyncio.run(_run(msgspec.json.decode(first, type=Job)))
+    told = msgspec.json.decode(first, type=Job)
+    asyncio.run(_run(told, _attempts(Path(told.bodies))))

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from chaos.engine.rig import DEADLINE_MS
 from chaos.engine.spec import Drill
 from chaos.engine.value import Value, value_of
-from chaos.engine.wire import Body, Ended, Outcome, Said
+from chaos.engine.wire import DEADLINE_MS, Body, Ended, Outcome, Said
 from stepdown_client import CLIENT_DEFAULT
 
 __all__ = ["LAG_MS_MAX", "Episode", "Marks", "failure", "measured", "normal_again"]
@@ -120,9 +119,7 @@ def failure(outcome: Outcome, load: str) -> str | None:
     return "late" if outcome.latency_ms > DEADLINE_MS[load] else None
 
 
-def normal_again(
-    outcomes: Sequence[Outcome], before: Sequence[Outcome], load: str
-) -> float | None:
+def normal_again(outcomes: Sequence[Outcome], before: Sequence[Outcome], load: str) -> float | None:
     """When the load got again what it got before: mostly the same rung, of the same region.
 
     Args:
@@ -172,7 +169,9 @@ def measured(
     """
     path = [one for one in outcomes if one.home == region]
     before = [one for one in path if _answered_s(one) < marks.inject_s]
-    hold = [one for one in path if _answered_s(one) >= marks.inject_s and one.due_s < marks.remove_s]
+    hold = [
+        one for one in path if _answered_s(one) >= marks.inject_s and one.due_s < marks.remove_s
+    ]
     counted = set(map(id, hold))
     rest = [one for one in outcomes if id(one) not in counted]
     failures = Counter(why for one in hold if (why := failure(one, drill.load)) is not None)

@@ -54,7 +54,7 @@ def mute(ground: Ground, target: str, _options: NoOptions) -> Iterator[None]:
                     silence = Toxic(
                         name=f"{SILENCE}-{stream}",
                         type="timeout",
-                        stream=stream,  # type: ignore[arg-type]  # one of the two
+                        stream=stream,
                         attributes={"timeout": 0},
                     )
                     stack.enter_context(network.toxic(link.name, silence))

@@ -118,7 +118,9 @@ def judge(drill: Drill, episodes: Sequence[Episode], *, lag_ms_max: float = LAG_
         regions=_shares((one.regions for one in episodes), requests),
         latency_ms=_latency(episodes),
         settled=sum(one.settled_good for one in episodes) / settled if settled else None,
-        ejected_s=max((one.ejected_s for one in episodes if one.ejected_s is not None), default=None),
+        ejected_s=max(
+            (one.ejected_s for one in episodes if one.ejected_s is not None), default=None
+        ),
         back_s=max(one.back_s for one in episodes),
         recovery_s=max(recovered) if len(recovered) == len(episodes) else None,
         tries=max(one.tries for one in episodes),
@@ -144,7 +146,9 @@ def _answers(drill: Drill, episodes: Sequence[Episode]) -> list[str]:
     if drill.answered_by == "client":
         alone = sum(one.failed - one.defaults for one in episodes)
         if alone > drill.allowed_failed:
-            problems.append(f"{alone} attempts got neither a region's answer nor the default in time")
+            problems.append(
+                f"{alone} attempts got neither a region's answer nor the default in time"
+            )
         waiting = sum(one.waiting for one in episodes)
         if waiting:
             problems.append(f"{waiting} decisions of clients were not posted back")

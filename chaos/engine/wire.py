@@ -6,7 +6,10 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["Body", "Ended", "Job", "Outcome", "Said", "Started", "Turn"]
+__all__ = ["DEADLINE_MS", "Body", "Ended", "Job", "Outcome", "Said", "Started", "Turn"]
+
+# Of a load, by its kind: what the client has in all, and what a region has at its endpoint.
+DEADLINE_MS = {"client": 1_000.0, "region": 100.0}
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):
