@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -53,20 +54,16 @@ class AsClient:
         # With failover off every name leads home, and there is one try.
         home = job.endpoints[job.home]
         endpoints = job.endpoints if job.failover else dict.fromkeys(job.endpoints, home)
-        shares = (
-            {} if job.failover else {"hedge_share": 0.0, "retry_share": 0.0, "retry_burst": 0.0}
+        settings = ClientSettings(
+            endpoints=endpoints,
+            api_key=job.key,
+            trusted_keys=Path(job.trusted_keys),
+            deadline_ms=job.deadline_ms,
+            stand_ins=None if job.stand_ins is None else Path(job.stand_ins),
         )
-        self._client = StepdownClient(
-            ClientSettings(
-                endpoints=endpoints,
-                api_key=job.key,
-                trusted_keys=Path(job.trusted_keys),
-                deadline_ms=job.deadline_ms,
-                stand_ins=None if job.stand_ins is None else Path(job.stand_ins),
-                **shares,
-            ),
-            listener=self._heard,
-        )
+        if not job.failover:
+            settings = replace(settings, hedge_share=0.0, retry_share=0.0, retry_burst=0.0)
+        self._client = StepdownClient(settings, listener=self._heard)
         self._failed: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:

@@ -2,8 +2,8 @@
 
 Fraud is sent more often than it happens, three attempts in a hundred, so that a hold of a few
 thousand attempts tells something about it; every figure made of it is a share within its class,
-which that leaves as it is. Attempts are drawn at random over the last days: a card whose attempts all come at
-once would be a velocity attack of the drill's own making.
+which that leaves as it is. Attempts are drawn at random over the last days: a card whose attempts
+all come at once would be a velocity attack of the drill's own making.
 """
 
 from __future__ import annotations

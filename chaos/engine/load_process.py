@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import random
 import sys
 import time
@@ -112,7 +113,7 @@ async def _listen(load: _Load) -> None:
 if __name__ == "__main__":
     # Unbuffered: what is read beyond the first line would be lost to the loop.
     first = b""
-    while not first.endswith(b"\n") and (byte := sys.stdin.buffer.raw.read(1)):  # type: ignore[attr-defined]
+    while not first.endswith(b"\n") and (byte := os.read(0, 1)):
         first += byte
     told = msgspec.json.decode(first, type=Job)
     asyncio.run(_run(told, _attempts(Path(told.bodies))))
