@@ -21,6 +21,8 @@ POLL_S = 0.25
 # The bound of recovery is judged afterwards; beyond it, it is still worth knowing.
 PATIENCE = 2.0
 TAIL_S = 1.0
+# Connections are made and the clients learn how far every region is.
+WARM_UP_S = 4.0
 
 
 def run_episode(
@@ -57,7 +59,9 @@ def run_episode(
         seed=own.getrandbits(31),
         failover=failover,
     ) as load:
-        start_s = max(one.at_s for one in load.started)
+        tell("warming up")
+        time.sleep(WARM_UP_S)
+        start_s = time.monotonic()
         tell("baseline")
         time.sleep(drill.baseline_s + own.random() * drill.phase_s)
         marks = _through(ground, drill, load, start_s, tell)
@@ -97,7 +101,7 @@ def _through(
         inject_s=inject_s,
         remove_s=remove_s,
         removed_s=removed_s,
-        normal_s=_normal_s(ground, drill, load, (inject_s, remove_s, removed_s)),
+        normal_s=_normal_s(ground, drill, load, (start_s, inject_s, remove_s, removed_s)),
         aborted=aborted,
     )
 
@@ -116,11 +120,15 @@ def _hold(ground: Ground, drill: Drill, load: Rig, inject_s: float, until_s: flo
 
 
 def _normal_s(
-    ground: Ground, drill: Drill, load: Rig, marks: tuple[float, float, float]
+    ground: Ground, drill: Drill, load: Rig, marks: tuple[float, float, float, float]
 ) -> float | None:
     """Wait until the load gets what it got before; when that was."""
-    inject_s, remove_s, removed_s = marks
-    before = [one for one in load.outcomes if one.home == ground.region and one.due_s < inject_s]
+    start_s, inject_s, remove_s, removed_s = marks
+    before = [
+        one
+        for one in load.outcomes
+        if one.home == ground.region and start_s <= one.due_s < inject_s
+    ]
     give_up_s = removed_s + PATIENCE * drill.recovery_s + TAIL_S
     while time.monotonic() < give_up_s:
         since = [

@@ -7,6 +7,7 @@ healthy traffic hides nothing, and a failure elsewhere is still a failure.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ class Marks:
     """Instants of an episode, monotonic seconds.
 
     Attributes:
-        start_s: the load begins.
+        start_s: the baseline begins; what was sent before only warmed up.
         inject_s: the first fault begins.
         remove_s: the faults begin to be taken away.
         removed_s: what was away is back.
@@ -60,7 +61,9 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
         elsewhere_failed: of them.
         rungs: good answers in the window, by rung.
         regions: the same by region.
-        before_ms: latencies on the same path before the fault.
+        before: requests on the same path before the fault.
+        before_steady: of them, good ones that the callers' own region answered.
+        before_ms: their latencies.
         hold_ms: latencies in the window.
         settled: requests in the window after the drill's `settle_s`.
         settled_good: of them.
@@ -86,6 +89,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     elsewhere_failed: int
     rungs: dict[str, int]
     regions: dict[str, int]
+    before: int
+    before_steady: int
     before_ms: list[float]
     hold_ms: list[float]
     settled: int
@@ -103,9 +108,9 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     timeline: dict[str, list[int]]
 
     @property
-    def void(self) -> bool:
-        """Whether the generator fell behind, and so measured itself."""
-        return self.lag_p999_ms > LAG_MS_MAX
+    def steady(self) -> bool:
+        """Whether things were as they should be before the fault."""
+        return self.before > 0 and self.before_steady >= MOSTLY * self.before
 
 
 def failure(outcome: Outcome, load: str) -> str | None:
@@ -167,6 +172,7 @@ def measured(
         ended: what each load process came to.
         bodies: that were sent.
     """
+    outcomes = [one for one in outcomes if one.due_s >= marks.start_s]
     path = [one for one in outcomes if one.home == region]
     before = [one for one in path if _answered_s(one) < marks.inject_s]
     hold = [
@@ -195,6 +201,10 @@ def measured(
         elsewhere_failed=sum(failure(one, drill.load) is not None for one in rest),
         rungs=dict(Counter(str(one.rung) for one in good)),
         regions=dict(Counter(str(one.region) for one in good)),
+        before=len(before),
+        before_steady=sum(
+            failure(one, drill.load) is None and one.region == region for one in before
+        ),
         before_ms=sorted(one.latency_ms for one in before),
         hold_ms=sorted(one.latency_ms for one in hold),
         settled=len(settled),
@@ -207,7 +217,7 @@ def measured(
         waiting=sum(one.waiting for one in ended),
         value_before=value_of(before, bodies),
         value_hold=value_of(hold, bodies),
-        lag_p999_ms=lags[int(0.999 * (len(lags) - 1))] if lags else 0.0,
+        lag_p999_ms=lags[math.ceil(0.999 * len(lags)) - 1] if lags else 0.0,
         aborted=marks.aborted,
         timeline=_timeline(outcomes, marks.start_s),
     )
@@ -225,7 +235,7 @@ def _timeline(outcomes: Sequence[Outcome], start_s: float) -> dict[str, list[int
     found: dict[str, list[int]] = {}
     for one in outcomes:
         of_region = found.setdefault(one.region or "none", [0] * seconds)
-        of_region[max(0, int(one.due_s - start_s))] += 1
+        of_region[int(one.due_s - start_s)] += 1
     return found
 
 

@@ -23,6 +23,7 @@ from chaos.engine.wire import DEADLINE_MS, Ended, Job, Outcome, Said, Started, T
 
 __all__ = ["Rig", "rig"]
 
+LOG = "load.log"
 START_S_MAX = 60.0
 END_S_MAX = 60.0
 _lines = msgspec.json.Decoder(Started | Outcome | Said | Ended)
@@ -60,6 +61,7 @@ class Rig:
     started: list[Started] = field(default_factory=list)
     _senders: list[_Sender] = field(default_factory=list)
     _grey: IO[bytes] | None = None
+    _log: IO[bytes] | None = None
 
     def block(self, fault: Fault) -> ExitStack:
         """A fault that the load does itself, entered."""
@@ -88,6 +90,7 @@ class Rig:
             [sys.executable, "-m", "chaos.engine.load_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._log,
         )
         sender = _Sender(job, process)
         self._senders.append(sender)
@@ -120,7 +123,9 @@ class Rig:
             if time.monotonic() > give_up_s or any(
                 one.process.poll() is not None for one in self._senders
             ):
-                raise OperatorError("a load process does not start; what it said stands above.")
+                raise OperatorError(
+                    f"a load process does not start; see drills/{LOG} below the home."
+                )
             time.sleep(0.05)
 
     def _stop(self) -> None:
@@ -137,7 +142,9 @@ class Rig:
             assert one.reader is not None
             one.reader.join(END_S_MAX)
         if len(self.ended) < len(self._senders):
-            raise OperatorError("a load process ended before its time; what it said stands above.")
+            raise OperatorError(
+                f"a load process ended before its time; see drills/{LOG} below the home."
+            )
 
     def _kill(self) -> None:
         for one in self._senders:
@@ -154,8 +161,9 @@ def rig(
     ground: Ground, drill: Drill, *, bodies: Path, rate: float, seed: int, failover: bool
 ) -> Iterator[Rig]:
     """A load for as long as the block lasts; all its outcomes are there after it."""
-    running = Rig()
+    folder = ground.home / "drills"
     with ExitStack() as stack:
+        running = Rig(_log=stack.enter_context((folder / LOG).open("ab")))
         grey_port: int | None = None
         if any(fault.do == "region_grey" for fault in drill.faults):
             running._grey, grey_port = stack.enter_context(grey_proxy(ground, seed=seed))  # noqa: SLF001 - its own maker
@@ -164,7 +172,7 @@ def rig(
             endpoints = ground.endpoints(home)
             if grey_port is not None and home == ground.region:
                 endpoints[home] = f"http://127.0.0.1:{grey_port}"
-            kept = ground.home / "drills" / "stand-ins" / f"{home}-{time.time_ns()}.jsonl"
+            kept = folder / "stand-ins" / f"{home}-{time.time_ns()}.jsonl"
             running._start(  # noqa: SLF001
                 Job(
                     kind=drill.load,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -22,7 +23,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         name: of the drill.
         row: of the matrix, the first one.
         rows: all of them.
-        state: passed, failed, or void: the generator fell behind, and the run proves nothing.
+        state: passed, failed, or void: the generator fell behind, or things were not steady before
+            the fault, and the run proves nothing.
         passed: whether the state is that.
         problems: why not, a sentence each.
         requests: on the faulted path in the faults' windows; `failed` and the shares are of them.
@@ -47,7 +49,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         value: shares of fraud value approved and of good value declined and stepped up, before
             the fault and in its windows.
         lag_p999_ms: of the generator, the worst episode.
-        void: episodes whose generator fell behind.
+        void: episodes that prove nothing.
     """
 
     name: str
@@ -91,10 +93,10 @@ def judge(drill: Drill, episodes: Sequence[Episode], *, lag_ms_max: float = LAG_
     requests = sum(one.requests for one in episodes)
     failed = sum(one.failed for one in episodes)
     clean = sum(one.failed == 0 for one in episodes)
-    void = sum(one.lag_p999_ms > lag_ms_max for one in episodes)
+    voids = _voids(episodes, lag_ms_max)
     rungs = _shares((one.rungs for one in episodes), requests)
-    problems = [*_answers(drill, episodes), *_rungs(drill, rungs), *_times(drill, episodes)]
-    state = "failed" if problems else "void" if void else "passed"
+    problems = [*voids, *_answers(drill, episodes), *_rungs(drill, rungs), *_times(drill, episodes)]
+    state = "void" if voids else "failed" if problems else "passed"
     settled = sum(one.settled for one in episodes)
     recovered = [one.recovery_s for one in episodes if one.recovery_s is not None]
     return Result(
@@ -130,8 +132,25 @@ def judge(drill: Drill, episodes: Sequence[Episode], *, lag_ms_max: float = LAG_
             "hold": summed(one.value_hold for one in episodes).shares(),
         },
         lag_p999_ms=max(one.lag_p999_ms for one in episodes),
-        void=void,
+        void=len(voids),
     )
+
+
+def _voids(episodes: Sequence[Episode], lag_ms_max: float) -> list[str]:
+    """Which episodes prove nothing, and why."""
+    found = []
+    for one in episodes:
+        if one.lag_p999_ms > lag_ms_max:
+            found.append(
+                f"episode {one.number} is void: its generator was {one.lag_p999_ms:.1f} ms late at "
+                f"p99.9, and {lag_ms_max:g} ms are allowed"
+            )
+        elif not one.steady:
+            found.append(
+                f"episode {one.number} is void: before the fault {one.before_steady} of "
+                f"{one.before} requests were good and answered by their own region"
+            )
+    return found
 
 
 def _answers(drill: Drill, episodes: Sequence[Episode]) -> list[str]:
@@ -204,8 +223,7 @@ def _latency(episodes: Sequence[Episode]) -> dict[str, dict[str, float]]:
 def _quantiles(latencies_ms: Sequence[float]) -> dict[str, float]:
     if not latencies_ms:
         return {}
-    last = len(latencies_ms) - 1
     return {
-        name: latencies_ms[int(share * last)]
+        name: latencies_ms[math.ceil(share * len(latencies_ms)) - 1]
         for name, share in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1.0))
     }

@@ -11,14 +11,13 @@ from chaos.engine.value import Value
 
 
 def episode(number):
-    zeros = {
-        name: 0
-        for name in ("failed", "defaults", "elsewhere", "elsewhere_failed", "settled", "requests")
-    }
+    counts = ("requests", "failed", "defaults", "elsewhere", "settled", "before")
+    zeros = dict.fromkeys((*counts, "elsewhere_failed"), 0)
     return Episode(
         number=number,
         **zeros,
         settled_good=0,
+        before_steady=0,
         failures={},
         rungs={},
         regions={},

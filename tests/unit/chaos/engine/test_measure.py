@@ -31,13 +31,13 @@ def default(due_s, **other):
     return outcome(due_s, **{**facts, **other})
 
 
-def episode(outcomes, *, drill=None, marks=MARKS, said=(), waiting=0):
+def episode(outcomes, *, steady=True, drill=None, marks=MARKS, said=(), waiting=0):
     return measured(
         0,
         drill or load_drills()["region-killed"],
         HOME,
         marks=marks,
-        outcomes=outcomes,
+        outcomes=[*outcomes, *([outcome(1.0)] if steady else [])],
         said=said,
         ended=[Ended(home=HOME, requests=len(outcomes), waiting=waiting)],
         bodies=BODIES,
@@ -78,7 +78,7 @@ def test_only_the_faulted_path_in_the_window_is_counted():
             outcome(20.0),  # after
         ]
     )
-    assert (found.requests, found.elsewhere) == (2, 3)
+    assert (found.requests, found.elsewhere) == (2, 4)
     assert found.regions == {HOME: 1, OTHER: 1}
 
 
@@ -103,6 +103,18 @@ def test_a_run_whose_generator_fell_behind_is_void_and_not_passed():
     assert (result.state, result.passed, result.void) == ("void", False, 1)
 
 
+def test_a_run_that_was_not_steady_before_the_fault_is_void():
+    away = [outcome(5.0, region=OTHER), outcome(15.0)]
+    result = judge(load_drills()["region-killed"], [episode(away, steady=False, said=[left(11.0)])])
+    assert result.state == "void"
+    assert "before the fault 0 of 1" in result.problems[0]
+
+
+def test_what_only_warmed_up_is_not_counted():
+    found = episode([default(-1.0), outcome(15.0)])
+    assert (found.requests, found.elsewhere, found.elsewhere_failed) == (1, 1, 0)
+
+
 def test_the_least_share_of_a_rung_is_asked_for():
     lower = episode([outcome(15.0, rung="rules")], said=[left(11.0)])
     result = judge(load_drills()["region-killed"], [lower])
@@ -118,9 +130,7 @@ def test_callers_that_leave_late_or_never_fail_the_drill():
 
 
 def test_recovery_counts_from_the_return_of_what_was_away():
-    drill = msgspec.structs.replace(
-        load_drills()["region-killed"], recovery_s=1.0, ejected_s=None
-    )
+    drill = msgspec.structs.replace(load_drills()["region-killed"], recovery_s=1.0, ejected_s=None)
     assert judge(drill, [episode([outcome(15.0)])]).passed
     slow = msgspec.structs.replace(episode([outcome(15.0)]), recovery_s=2.5)
     assert "took 1.5 s to recover" in judge(drill, [slow]).problems[0]
