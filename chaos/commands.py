@@ -71,6 +71,13 @@ def run(
         float,
         typer.Option(min=0.1, help="Of the generator at p99.9, ms; beyond it a run is void."),
     ] = 5.0,
+    deadline: Annotated[
+        float | None,
+        typer.Option(
+            min=20,
+            help="Of an answer, ms; 1,000 through the client and 100 at a region by default.",
+        ),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Folder for plots of who answered over time.")
     ] = None,
@@ -105,6 +112,7 @@ def run(
 
         options = Options(
             requests=requests,
+            deadline_ms=deadline,
             rate=rate,
             phases=phases,
             seed=seed,

@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from app.errors import OperatorError
 from app.registry import Registry
+from app.samples import load_samples
 from chaos.engine.wire import Body
 
 __all__ = ["ensure_bodies", "read_bodies"]
@@ -33,29 +33,14 @@ def ensure_bodies(home: Path, *, seed: int) -> Path:
         seed: of the draw.
 
     Raises:
-        OperatorError: there is no history.
+        OperatorError: there is neither a history nor a sample.
     """
     path = home / "drills" / f"{seed}-{FILE}"
     if path.exists():
         return path
-    # Reading Parquet takes a second to import; no other command of drills needs it.
-    from app.models.training.mapped import read_history  # noqa: PLC0415
-
     data = Registry(home).data
-    if not data.exists():
-        raise OperatorError(f"{data} does not exist; 'stepdown up' makes it.")
-    history = read_history(data)
-    rng = np.random.default_rng(seed)
-    recent = history.day > history.day[-1] - DAYS
-    fraud = _drawn(rng, np.flatnonzero(recent & history.fraud), round(ROWS * FRAUD_SHARE))
-    good = _drawn(rng, np.flatnonzero(recent & ~history.fraud), ROWS - len(fraud))
-    taken = history.take(rng.permutation(np.concatenate([fraud, good])))
-    lines = [
-        msgspec.json.encode(Body(attempt=document, fraud=is_fraud, ref=ref))
-        for document, is_fraud, ref in zip(
-            taken.documents(), taken.fraud.tolist(), taken.amount_ref.tolist(), strict=True
-        )
-    ]
+    bodies = _of_history(data, seed) if data.exists() else _of_samples(home)
+    lines = [msgspec.json.encode(body) for body in bodies]
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".fresh")
     fresh.write_bytes(b"\n".join(lines) + b"\n")
@@ -66,6 +51,25 @@ def ensure_bodies(home: Path, *, seed: int) -> Path:
 def read_bodies(path: Path) -> list[Body]:
     """The bodies of a file, in order: an outcome's row counts them."""
     return [msgspec.json.decode(line, type=Body) for line in path.read_bytes().splitlines()]
+
+
+def _of_history(data: Path, seed: int) -> list[Body]:
+    # Reading Parquet takes a second to import; no other command of drills needs it.
+    from app.models.training.mapped import read_history  # noqa: PLC0415
+
+    history = read_history(data)
+    rng = np.random.default_rng(seed)
+    recent = history.day > history.day[-1] - DAYS
+    fraud = _drawn(rng, np.flatnonzero(recent & history.fraud), round(ROWS * FRAUD_SHARE))
+    good = _drawn(rng, np.flatnonzero(recent & ~history.fraud), ROWS - len(fraud))
+    taken = history.take(rng.permutation(np.concatenate([fraud, good])))
+    truth = zip(taken.documents(), taken.fraud.tolist(), taken.amount_ref.tolist(), strict=True)
+    return [Body(attempt=document, fraud=fraud, ref=ref) for document, fraud, ref in truth]
+
+
+def _of_samples(home: Path) -> list[Body]:
+    """A home without its history has samples, of which nobody knows what they are."""
+    return [Body(attempt=one.body, fraud=None, ref=0) for one in load_samples(home)]
 
 
 def _drawn(

@@ -111,7 +111,7 @@ def _hold(ground: Ground, drill: Drill, load: Rig, inject_s: float, until_s: flo
     seen = len(load.outcomes)
     while time.monotonic() < inject_s + until_s:
         recent = [one for one in load.outcomes[seen:] if one.home == ground.region]
-        failed = sum(failure(one, drill.load) is not None for one in recent)
+        failed = sum(failure(one, drill.limit_ms) is not None for one in recent)
         enough = len(recent) >= drill.abort.requests_min
         if enough and failed > drill.abort.failed_share * len(recent):
             return True
@@ -134,7 +134,7 @@ def _normal_s(
         since = [
             one for one in load.outcomes if one.home == ground.region and one.due_s >= remove_s
         ]
-        normal_s = normal_again(since, before, drill.load)
+        normal_s = normal_again(since, before, drill.limit_ms)
         if normal_s is not None:
             return normal_s
         time.sleep(POLL_S)

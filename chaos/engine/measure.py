@@ -16,7 +16,7 @@ import msgspec
 
 from chaos.engine.spec import Drill
 from chaos.engine.value import Value, value_of
-from chaos.engine.wire import DEADLINE_MS, Body, Ended, Outcome, Said
+from chaos.engine.wire import Body, Ended, Outcome, Said
 from stepdown_client import CLIENT_DEFAULT
 
 __all__ = ["LAG_MS_MAX", "Episode", "Marks", "failure", "measured", "normal_again"]
@@ -113,7 +113,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
         return self.before > 0 and self.before_steady >= MOSTLY * self.before
 
 
-def failure(outcome: Outcome, load: str) -> str | None:
+def failure(outcome: Outcome, deadline_ms: float) -> str | None:
     """Why an outcome is bad; None for a decision signed by a region within the deadline."""
     if outcome.rung == CLIENT_DEFAULT:
         return f"client default ({outcome.error})"
@@ -121,16 +121,18 @@ def failure(outcome: Outcome, load: str) -> str | None:
         return outcome.error
     if not outcome.signed or outcome.action not in ACTIONS:
         return "not signed by a region"
-    return "late" if outcome.latency_ms > DEADLINE_MS[load] else None
+    return "late" if outcome.latency_ms > deadline_ms else None
 
 
-def normal_again(outcomes: Sequence[Outcome], before: Sequence[Outcome], load: str) -> float | None:
+def normal_again(
+    outcomes: Sequence[Outcome], before: Sequence[Outcome], deadline_ms: float
+) -> float | None:
     """When the load got again what it got before: mostly the same rung, of the same region.
 
     Args:
         outcomes: since the removal, on the faulted path.
         before: the same path before the fault.
-        load: of the drill.
+        deadline_ms: of an answer.
 
     Returns:
         The instant, or None.
@@ -138,7 +140,7 @@ def normal_again(outcomes: Sequence[Outcome], before: Sequence[Outcome], load: s
     ordered = sorted(outcomes, key=lambda one: one.due_s)
     rung, region = _most(one.rung for one in before), _most(one.region for one in before)
     same = [one.rung == rung and one.region == region for one in ordered]
-    bad = [failure(one, load) is not None for one in ordered]
+    bad = [failure(one, deadline_ms) is not None for one in ordered]
     alike, failed = sum(same[:IN_A_ROW]), sum(bad[:IN_A_ROW])
     for at in range(len(ordered) - IN_A_ROW + 1):
         if at:
@@ -180,8 +182,8 @@ def measured(
     ]
     counted = set(map(id, hold))
     rest = [one for one in outcomes if id(one) not in counted]
-    failures = Counter(why for one in hold if (why := failure(one, drill.load)) is not None)
-    good = [one for one in hold if failure(one, drill.load) is None]
+    failures = Counter(why for one in hold if (why := failure(one, drill.limit_ms)) is not None)
+    good = [one for one in hold if failure(one, drill.limit_ms) is None]
     settled = _settled(drill, hold, marks)
     left = [
         one.at_s for one in said
@@ -195,20 +197,20 @@ def measured(
         failed=failures.total(),
         failures=dict(failures),
         defaults=sum(
-            one.rung == CLIENT_DEFAULT and one.latency_ms <= DEADLINE_MS[drill.load] for one in hold
+            one.rung == CLIENT_DEFAULT and one.latency_ms <= drill.limit_ms for one in hold
         ),
         elsewhere=len(rest),
-        elsewhere_failed=sum(failure(one, drill.load) is not None for one in rest),
+        elsewhere_failed=sum(failure(one, drill.limit_ms) is not None for one in rest),
         rungs=dict(Counter(str(one.rung) for one in good)),
         regions=dict(Counter(str(one.region) for one in good)),
         before=len(before),
         before_steady=sum(
-            failure(one, drill.load) is None and one.region == region for one in before
+            failure(one, drill.limit_ms) is None and one.region == region for one in before
         ),
         before_ms=sorted(one.latency_ms for one in before),
         hold_ms=sorted(one.latency_ms for one in hold),
         settled=len(settled),
-        settled_good=sum(failure(one, drill.load) is None for one in settled),
+        settled_good=sum(failure(one, drill.limit_ms) is None for one in settled),
         ejected_s=min(left) - marks.inject_s if left else None,
         back_s=marks.removed_s - marks.remove_s,
         recovery_s=None if marks.normal_s is None else max(0.0, marks.normal_s - marks.remove_s),

@@ -1,6 +1,6 @@
 """The fault primitives: each a scoped block, found by name, with options of its own.
 
-    process_killed    SIGKILL, kept down                  target: a process, or a comma list
+    process_killed    SIGKILL, kept down                  target: processes, by pattern
     process_signalled one signal, nothing kept            target: a process
     process_paused    SIGSTOP                             target: a process
     store_emptied     SIGKILL, comes back without data    target: a datastore

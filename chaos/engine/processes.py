@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -45,8 +46,11 @@ def held(ground: Ground, names: list[str]) -> Iterator[None]:
 
 @contextmanager
 def killed(ground: Ground, target: str, _options: NoOptions) -> Iterator[None]:
-    """Processes by name, separated by commas."""
-    with held(ground, [_known(ground, name.strip()) for name in target.split(",")]):
+    """Every process that a pattern names, as `*/scorer` does."""
+    names = fnmatch.filter([spec.name for spec in ground.plan.processes], target)
+    if not names:
+        raise OperatorError(f"no process is named {target!r}; see 'stepdown status'.")
+    with held(ground, names):
         yield
 
 

@@ -19,7 +19,7 @@ from chaos.engine.grey import grey_proxy, turned_grey
 from chaos.engine.ground import Ground
 from chaos.engine.primitives import Grey, Multiplied
 from chaos.engine.spec import Drill, Fault
-from chaos.engine.wire import DEADLINE_MS, Ended, Job, Outcome, Said, Started, Turn
+from chaos.engine.wire import Ended, Job, Outcome, Said, Started, Turn
 
 __all__ = ["Rig", "rig"]
 
@@ -182,7 +182,7 @@ def rig(
                     trusted_keys=str(ground.trusted_keys),
                     bodies=str(bodies),
                     rate=rate * _share(ground, drill, home),
-                    deadline_ms=DEADLINE_MS[drill.load],
+                    deadline_ms=drill.limit_ms,
                     failover=failover,
                     stand_ins=str(kept),
                     seed=seed * 31 + number,

@@ -31,6 +31,7 @@ class Options:
 
     Attributes:
         requests: on the faulted path in all, at least; by longer holds. None: as the drill says.
+        deadline_ms: of an answer instead of the drill's.
         rate: attempts a second instead of the drill's.
         phases: episodes instead of the drill's.
         seed: of instants, attempts and draws.
@@ -41,6 +42,7 @@ class Options:
     """
 
     requests: int | None = None
+    deadline_ms: float | None = None
     rate: float | None = None
     phases: int | None = None
     seed: int = 7
@@ -61,17 +63,24 @@ class Ran:
 
 def shaped(drill: Drill, options: Options, *, smoke: bool = False) -> Drill:
     """A drill as the options want it: another rate, more requests, or one short episode."""
+    deadline_ms = options.deadline_ms or drill.deadline_ms
     if smoke:
         hold_s = min(drill.hold_s, SMOKE_HOLD_S)
         return msgspec.structs.replace(
-            drill, phases=1, rate=min(drill.rate, SMOKE_RATE), hold_s=hold_s
+            drill,
+            phases=1,
+            rate=options.rate or min(drill.rate, SMOKE_RATE),
+            hold_s=hold_s,
+            deadline_ms=deadline_ms,
         )
     rate, phases = options.rate or drill.rate, options.phases or drill.phases
     hold_s = drill.hold_s
     if options.requests is not None:
         share = drill.faulted_share if drill.load == "client" else 1.0
         hold_s = max(hold_s, 1.03 * options.requests / (phases * rate * share))
-    return msgspec.structs.replace(drill, rate=rate, phases=phases, hold_s=hold_s)
+    return msgspec.structs.replace(
+        drill, rate=rate, phases=phases, hold_s=hold_s, deadline_ms=deadline_ms
+    )
 
 
 def run_drill(

@@ -10,6 +10,7 @@ import msgspec
 
 from app.errors import OperatorError
 from chaos.engine.primitives import check
+from chaos.engine.wire import DEADLINE_MS
 
 __all__ = ["DRILLS", "Abort", "Drill", "Fault", "decode_drill", "find_drills", "load_drills"]
 
@@ -62,6 +63,8 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         hypothesis: what holds all the while.
         fis: the AWS Fault Injection Service action that does the same to a real region.
         load: through the client library, or straight at the region's API.
+        deadline_ms: of an answer; None for what the client has in all, or the service at its
+            endpoint.
         rate: attempts a second in all.
         faulted_share: of the clients' load that is homed in the drilled region.
         phases: episodes, each with the fault at a random instant.
@@ -86,6 +89,7 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     hypothesis: Text
     fis: Text
     load: Literal["client", "region"]
+    deadline_ms: Annotated[float, msgspec.Meta(ge=20, le=60_000)] | None = None
     rate: Annotated[float, msgspec.Meta(ge=1, le=1_000)]
     faulted_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.6
     phases: Annotated[int, msgspec.Meta(ge=1, le=100)]
@@ -102,6 +106,11 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     abort: Abort = Abort()
     smoke: bool = False
     faults: Annotated[tuple[Fault, ...], msgspec.Meta(min_length=1)]
+
+    @property
+    def limit_ms(self) -> float:
+        """Deadline of an answer."""
+        return self.deadline_ms or DEADLINE_MS[self.load]
 
 
 def decode_drill(path: Path) -> Drill:

@@ -42,7 +42,7 @@ def value_of(outcomes: Iterable[Outcome], bodies: Sequence[Body]) -> Value:
     sums = dict.fromkeys(Value.__struct_fields__, 0)
     for one in outcomes:
         body = bodies[one.row]
-        if one.action is None:
+        if one.action is None or body.fraud is None:
             continue
         if body.fraud:
             sums["fraud"] += body.ref

@@ -17,12 +17,12 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         attempt: body of the request; its id is made anew for each sending.
-        fraud: the truth of the simulation.
+        fraud: the truth of the simulation; None where it is not known.
         ref: amount, reference minor units.
     """
 
     attempt: dict[str, Any]
-    fraud: bool
+    fraud: bool | None
     ref: int
 
 

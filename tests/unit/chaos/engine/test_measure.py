@@ -59,13 +59,14 @@ def left(at_s):
     ],
 )
 def test_anything_but_a_signed_decision_in_time_is_a_failure(bad, why):
-    assert failure(outcome(1.0), "client") is None
-    assert failure(outcome(1.0, **bad), "client") == why
+    assert failure(outcome(1.0), 1_000.0) is None
+    assert failure(outcome(1.0, **bad), 1_000.0) == why
 
 
 def test_a_region_s_own_deadline_is_a_tenth_of_the_client_s():
-    assert failure(outcome(1.0, latency_ms=150.0), "client") is None
-    assert failure(outcome(1.0, latency_ms=150.0), "region") == "late"
+    drills, late = load_drills(), outcome(1.0, latency_ms=150.0)
+    assert failure(late, drills["region-killed"].limit_ms) is None
+    assert failure(late, drills["datastore-killed"].limit_ms) == "late"
 
 
 def test_only_the_faulted_path_in_the_window_is_counted():
@@ -157,7 +158,7 @@ def test_it_is_as_before_once_fifty_in_a_row_mostly_are():
     before = [outcome(number / 10) for number in range(20)]
     away = [outcome(30 + number / 10, region=OTHER) for number in range(30)]
     back = [outcome(40 + number / 10) for number in range(60)]
-    assert normal_again(away, before, "client") is None
-    assert normal_again([*away, *back], before, "client") == pytest.approx(32.5)
+    assert normal_again(away, before, 1_000.0) is None
+    assert normal_again([*away, *back], before, 1_000.0) == pytest.approx(32.5)
     broken = [*back[:30], default(43.0), *back[31:]]
-    assert normal_again([*away, *broken], before, "client") is None
+    assert normal_again([*away, *broken], before, 1_000.0) is None
