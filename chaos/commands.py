@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from app.command_line import HomeOption, JsonOption, print_json
 from app.errors import OperatorError
+from chaos.apart_commands import DRILLS, run_apart
 from chaos.bench.commands import bench
 
 if TYPE_CHECKING:
-    from chaos.target import Target
+    from chaos.engine.running import Options
+    from chaos.engine.spec import Drill
 
 __all__ = ["app"]
 
@@ -27,33 +26,65 @@ app.add_typer(drill, name="drill")
 app.add_typer(bench, name="bench")
 
 
-_DRILLS = {
-    "descent": "take everything away, one after the other: down the ladder and back",
-    "kills": "kill workers under load: is any answered decision missing from the journal?",
-    "outage": "stream and object storage away: does the backlog drain, once each?",
-    "emptied": "the datastore comes back empty: is it built anew, once each?",
-    "exposure": "two hosts of their own on lower rungs: are approvals within the bound?",
-    "freshness": "how long from the journal to the counters?",
-    "spread": "how long until what one region decided counts in the others?",
-    "partition": "two regions cut off from each other: is every attempt counted once afterwards?",
-    "twice": "the same attempts to two regions: one decision each, counted once?",
-    "burst": "50 attempts on a card in 300 ms: are approvals within the brake's bound?",
-}
-
-
 @drill.command("list")
-def list_drills() -> None:
+def list_drills(json: JsonOption = False) -> None:
     """Show the drills."""
-    table = Table(show_header=False, box=None)
-    for name, what in _DRILLS.items():
+    from chaos.engine.shown import drills_table, listed
+    from chaos.engine.spec import load_drills
+
+    drills = load_drills()
+    if json:
+        print_json({"drills": [*listed(drills.values()), *_listed_apart()]})
+        return
+    Console().print(drills_table(drills.values()))
+    table = Table(show_header=False, box=None, title="with figures of their own, one at a time")
+    for name, what in DRILLS.items():
         table.add_row(f"[bold]{name}", what)
     Console().print(table)
 
 
 @drill.command()
 def run(
-    name: Annotated[str, typer.Argument(help="Of the drill; see 'stepdown drill list'.")],
-    rate: Annotated[float, typer.Option(min=1, max=500, help="Attempts a second.")] = 40.0,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Of drills; see 'stepdown drill list'.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every drill of the matrix.")] = False,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="The smoke set, one short episode each.")
+    ] = False,
+    requests: Annotated[
+        int | None, typer.Option(min=1, help="On the faulted path in all; by longer holds.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of instants, attempts and draws.")] = 7,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was cut, of the same commit.")
+    ] = False,
+    phases: Annotated[int | None, typer.Option(min=1, max=100, help="Episodes.")] = None,
+    region: Annotated[
+        str | None, typer.Option(help="Region to drill; the first one by default.")
+    ] = None,
+    failover: Annotated[
+        bool,
+        typer.Option(help="Off: clients stay with their region, and most drills have to fail."),
+    ] = True,
+    lag_max: Annotated[
+        float,
+        typer.Option(min=0.1, help="Of the generator at p99.9, ms; beyond it a run is void."),
+    ] = 5.0,
+    deadline: Annotated[
+        float | None,
+        typer.Option(
+            min=20,
+            help="Of an answer, ms; 1,000 through the client and 100 at a region by default.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Folder for plots of who answered over time.")
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=1, max=1_000, help="Attempts a second; as the drill says, or 40."),
+    ] = None,
     hold: Annotated[
         float | None,
         typer.Option(
@@ -67,236 +98,95 @@ def run(
     budget: Annotated[
         int, typer.Option(min=1, help="Of a tier in the exposure drill, minor units an hour.")
     ] = 100_000,
-    home: Annotated[
-        Path, typer.Option(envvar="STEPDOWN_HOME", help="Folder of all state and logs.")
-    ] = Path(".stepdown"),
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
-    ] = False,
+    home: HomeOption = Path(".stepdown"),
+    json: JsonOption = False,
 ) -> None:
-    """Run a drill against the service that 'stepdown up' started. Exit code 1 if it fails."""
-    if name not in _DRILLS:
-        raise OperatorError(f"there is no drill {name!r}; see 'stepdown drill list'.")
-    if name == "exposure":
-        if not _exposure(home, rate, hold or 6.0, budget, json=json):
-            raise typer.Exit(1)
-        return
-    from chaos.target import target_of
+    """Run drills against the service that 'stepdown up' started. Exit code 1 if one fails."""
+    if names is not None and len(names) == 1 and names[0] in DRILLS:
+        passed = run_apart(
+            names[0], home, rate=rate or 40.0, hold=hold, times=times, budget=budget, json=json
+        )
+    else:
+        from chaos.engine.kept import commit
+        from chaos.engine.running import Options
 
-    target = target_of(home, rate, keep_alive=name != "kills")
-    match name:
-        case "descent":
-            passed = _descent(target, hold or 3.0, json=json)
-        case "kills":
-            passed = _kills(target, times, json=json)
-        case "freshness":
-            passed = _freshness(target, rate, hold or 30.0, json=json)
-        case "spread":
-            passed = _spread(target, home, rate, hold or 10.0, json=json)
-        case "partition" | "twice" | "burst":
-            from chaos.truth_commands import run_truth
-
-            passed = run_truth(name, target, home, rate, hold, json=json)
-        case _:
-            passed = _outage(target, name, hold or 60.0, json=json)
+        options = Options(
+            requests=requests,
+            deadline_ms=deadline,
+            rate=rate,
+            phases=phases,
+            seed=seed,
+            resume=resume,
+            failover=failover,
+            lag_ms_max=lag_max,
+            commit=commit(),
+        )
+        drills = _chosen(names or [], options, everything=all_, smoke=smoke)
+        passed = _run_drills(drills, options, home, region=region, plot=plot, json=json)
     if not passed:
         raise typer.Exit(1)
 
 
-def _exposure(home: Path, rate: float, hold_s: float, budget: int, *, json: bool) -> bool:
+def _chosen(names: list[str], options: Options, *, everything: bool, smoke: bool) -> list[Drill]:
+    """The drills that are asked for, as they are to be run.
+
+    Raises:
+        OperatorError: none is, or one that there is not.
+    """
+    from chaos.engine.running import shaped
+    from chaos.engine.spec import find_drills, load_drills
+
+    drills = load_drills()
+    found = find_drills(names, drills)
+    if everything:
+        found = list(drills.values())
+    elif smoke:
+        found = [one for one in drills.values() if one.smoke]
+    if not found:
+        raise OperatorError("name a drill, or give --all or --smoke; see 'stepdown drill list'.")
+    return [shaped(one, options, smoke=smoke) for one in found]
+
+
+def _run_drills(
+    drills: list[Drill],
+    options: Options,
+    home: Path,
+    *,
+    region: str | None,
+    plot: Path | None,
+    json: bool,
+) -> bool:
+    """Run drills one after the other and show them; whether all passed."""
     from app.command_line import progress
-    from chaos.exposure import run_exposure
-    from chaos.exposure_table import exposure_found, exposure_table
-    from chaos.target import settings_of
+    from chaos.engine.ground import ground_of
+    from chaos.engine.plots import plot_timeline
+    from chaos.engine.running import run_drill
+    from chaos.engine.shown import results_table
 
-    settings = settings_of(home)
+    ground = ground_of(home, region)
+    results = []
     with progress(json=json) as report:
-        result = run_exposure(
-            settings.home, settings, rate=rate, hold_s=hold_s, budget=budget, report=report
-        )
+        for number, one in enumerate(drills):
+
+            def told(share: float, what: str, number: int = number) -> None:
+                report((number + share) / len(drills), what)
+
+            ran = run_drill(ground, one, options, report=told)
+            results.append(ran.result)
+            if plot is not None:
+                plot_timeline(plot / f"{one.name}.svg", ran.episodes[0], one.title)
+    passed = all(result.passed for result in results)
     if json:
-        _print_json(
-            {**msgspec.to_builtins(result), "within": result.within, "passed": result.passed}
-        )
-        return result.passed
-    Console().print(exposure_table(result))
-    Console().print(f"{exposure_found(result)}: {_verdict(result.passed)}")
-    return result.passed
-
-
-def _freshness(target: Target, rate: float, seconds: float, *, json: bool) -> bool:
-    from app.record.signing import ensure_signing_key
-    from chaos.freshness import measure_freshness
-    from regions.topology import load_topology
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=json) as progress:
-        task = progress.add_task(f"{rate:g} events a second", total=1.0)
-        result = measure_freshness(
-            [target.store()],
-            target.folder / "journal",
-            region=load_topology().region(target.region).number,
-            signer=ensure_signing_key(target.folder.parent / "secrets" / "journal-key"),
-            rate=rate,
-            seconds=seconds,
-            report=lambda done: progress.update(task, completed=done),
-        )
-    if json:
-        _print_json({**msgspec.to_builtins(result), "passed": result.passed})
-        return result.passed
-    ages = ", ".join(f"{name} {ms} ms" for name, ms in result.age_ms.items())
-    console = Console()
-    console.print(f"{result.events:,} events at {result.rate} a second, {result.seen:,} counted")
-    console.print(f"from the journal to the counters: {ages}: {_verdict(result.passed)}")
-    return result.passed
-
-
-def _spread(target: Target, home: Path, rate: float, seconds: float, *, json: bool) -> bool:
-    from app.command_line import progress
-    from app.registry import Registry
-    from app.samples import load_samples
-    from chaos.spread import measure_spread
-    from chaos.spread_table import spread_found, spread_table
-
-    with progress(json=json) as report:
-        pairs = asyncio.run(
-            measure_spread(
-                target.places(),
-                key=Registry(home).dev_key.read_text("ascii").strip(),
-                body=load_samples(home)[0].body,
-                rate=rate,
-                seconds=seconds,
-                report=lambda done: report(done, f"{rate:g} attempts a second to each region"),
-            )
-        )
-    found = spread_found(pairs, target.plan())
-    passed = all(pair.passed for pair in pairs)
-    if json:
-        _print_json({"pairs": found, "passed": passed})
+        said = {"drills": results, "passed": passed, "commit": options.commit, "seed": options.seed}
+        print_json(said)
         return passed
-    Console().print(spread_table(found))
-    Console().print(f"99 % within 2 s: {_verdict(passed)}")
+    Console().print(results_table(results))
+    for result in results:
+        for problem in result.problems:
+            Console().print(f"[bold]{result.name}[/]: {problem}.", soft_wrap=True)
     return passed
 
 
-def _descent(target: Target, hold_s: float, *, json: bool) -> bool:
-    from chaos.descent import StepResult, run_descent
-
-    screen = Console(stderr=True)
-
-    def told(step: StepResult) -> None:
-        mark = "[green]as expected[/]" if step.passed else "[red]NOT as expected[/]"
-        screen.print(f"  {step.name}: {mark}")
-
-    result = asyncio.run(
-        run_descent(
-            target.world,
-            target.load,
-            published=target.folder / "published",
-            stores=target.stores(),
-            hold_s=hold_s,
-            on_step=told,
-        )
-    )
-    if json:
-        _print_json(
-            {
-                "steps": result.steps,
-                "requests": result.requests,
-                "failed": result.failed,
-                "passed": result.passed,
-            }
-        )
-        return result.passed
-    table = Table("step", "answered by", "after", "why not higher", "requests", "failed", "p99")
-    for step in result.steps:
-        rungs = ", ".join(f"{rung} {share:.1%}" for rung, share in step.rungs.items())
-        table.add_row(
-            step.name,
-            rungs,
-            "never" if step.settled_s is None else f"{step.settled_s:.2f} s",
-            ", ".join(f"{rung}: {why}" for rung, why in step.why.items()),
-            str(step.requests),
-            str(step.failed),
-            f"{step.latency_ms_p99:.1f} ms",
-        )
-    Console().print(table)
-    Console().print(
-        f"{result.requests} requests, {result.failed} failed: {_verdict(result.passed)}"
-    )
-    return result.passed
-
-
-def _kills(target: Target, times: int, *, json: bool) -> bool:
-    from chaos.kills import measure_window, run_kills
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("killing workers", total=times)
-        result = asyncio.run(
-            run_kills(
-                target.world,
-                target.load,
-                journal=target.folder / "journal",
-                scorer=f"{target.region}/scorer",
-                kills=times,
-                on_kill=lambda number: progress.update(task, completed=number),
-            )
-        )
-    window = measure_window(target.folder)
-    if json:
-        _print_json({**msgspec.to_builtins(result), "window": window, "passed": result.passed})
-        return result.passed
-    console = Console()
-    console.print(
-        f"{result.kills} workers killed, {result.epochs} writer epochs; "
-        f"{result.requests} attempts, {result.unanswered} in flight when their worker died, "
-        f"{result.late} late"
-    )
-    console.print(
-        f"{result.missing} missing of {result.answered} decisions that clients were given, "
-        f"{result.doubled} there twice: {_verdict(result.passed)}"
-    )
-    console.print(
-        f"lost with a host: what was appended in the last {window.p50_ms} ms (p50), "
-        f"{window.p99_ms} ms (p99), {window.max_ms} ms (worst of {window.groups} groups)"
-    )
-    return result.passed
-
-
-def _outage(target: Target, name: str, hold_s: float, *, json: bool) -> bool:
-    from chaos.outage import emptied, outage, run_outage
-
-    screen = Console(stderr=True)
-    result = asyncio.run(
-        run_outage(
-            target.load,
-            (emptied if name == "emptied" else outage)(target.world, target.region, target.folder),
-            folder=target.folder,
-            store=target.store(),
-            hold_s=hold_s,
-            on_phase=lambda what: screen.print(f"  {what}"),
-        )
-    )
-    if json:
-        _print_json({**msgspec.to_builtins(result), "passed": result.passed})
-        return result.passed
-    rungs = ", ".join(f"{rung} {count:,}" for rung, count in result.rungs.items())
-    console = Console()
-    console.print(
-        f"{result.requests:,} attempts, {result.failed} failed ({rungs}); "
-        f"drained {result.drained_s} s after the return"
-    )
-    console.print(
-        f"{result.decisions:,} decisions in the journal, {result.lost} lost, "
-        f"{result.twice} counted twice: {_verdict(result.passed)}"
-    )
-    return result.passed
-
-
-def _verdict(passed: bool) -> str:
-    return "[green]passed[/]" if passed else "[red]FAILED[/]"
-
-
-def _print_json(what: Mapping[str, Any]) -> None:
-    typer.echo(msgspec.json.encode(what).decode())
+def _listed_apart() -> list[dict[str, str]]:
+    """The drills that have figures of their own, as `list` has them."""
+    return [{"name": name, "title": what} for name, what in DRILLS.items()]

@@ -99,6 +99,10 @@ class Ports:
         """Where a link from another region ends: 0 to 5 replication, 6 to 19 callers of the API."""
         return self.first + 20 + number
 
+    def edge(self, number: int) -> int:
+        """Where a proxy stands before a datastore: 0 to 9, as the datastores are numbered."""
+        return self.first + 60 + number
+
     @property
     def dns(self) -> int:
         """The DNS server of the region, UDP and TCP."""

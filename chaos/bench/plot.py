@@ -10,7 +10,7 @@ from typing import Any
 from app.errors import OperatorError
 from chaos.bench.hot import Row
 
-__all__ = ["plot_rows", "plot_rungs"]
+__all__ = ["plot_rows", "plot_rungs", "plot_shares"]
 
 WIDTH, MARGIN = 720, 130
 BAR, GAP, TOP = 20, 10, 60
@@ -55,20 +55,31 @@ def plot_rungs(path: Path, shares: Mapping[str, Sequence[float]], title: str) ->
     Raises:
         OperatorError: the file cannot be written.
     """
+    plot_shares(path, shares, RUNGS, title)
+
+
+def plot_shares(
+    path: Path, shares: Mapping[str, Sequence[float]], colours: Mapping[str, str], title: str
+) -> None:
+    """Shares over time, stacked in the order of the colours, a bar a second.
+
+    Raises:
+        OperatorError: the file cannot be written.
+    """
     seconds = max(len(of_rung) for of_rung in shares.values())
     width, tall = (WIDTH - MARGIN) / seconds, HEIGHT - TOP - 40
     drawn = []
     for second in range(seconds):
         y = float(HEIGHT - 40)
-        for rung, colour in RUNGS.items():
-            high = shares.get(rung, [0.0] * seconds)[second] * tall
+        for name, colour in colours.items():
+            high = shares.get(name, [0.0] * seconds)[second] * tall
             y -= high
             drawn.append(_box(MARGIN / 2 + second * width, y, width * 0.92, high, colour))
     drawn += [
         _text(MARGIN / 2 + second * width, HEIGHT - 22, f"{second} s", "middle")
         for second in range(0, seconds + 1, 10)
     ]
-    legend = [(rung, colour) for rung, colour in RUNGS.items() if rung in shares]
+    legend = [(name, colour) for name, colour in colours.items() if name in shares]
     _write(path, HEIGHT, title, [*_legend(legend), *drawn])
 
 

@@ -37,9 +37,9 @@ def embedded_plan(settings: WorldSettings, topology: Topology) -> Plan:
             *(
                 spec
                 for region in settings.regions
-                for spec in _Region(region, settings, topology, servers).processes(
-                    links, proxied=bool(network)
-                )
+                for spec in _Region(
+                    region, settings, topology, servers, links if network else ()
+                ).processes(links, proxied=bool(network))
             ),
         ),
         links=links,
@@ -64,13 +64,23 @@ class _Region:
     """What one region consists of."""
 
     def __init__(
-        self, name: str, settings: WorldSettings, topology: Topology, servers: Servers
+        self,
+        name: str,
+        settings: WorldSettings,
+        topology: Topology,
+        servers: Servers,
+        proxies: tuple[Link, ...],
     ) -> None:
         self._name = name
         self._settings = settings
         self._topology = topology
         self._servers = servers
         self._ports = topology.ports(name, settings.port_base)
+        self._before = {
+            link.upstream: link.listen
+            for link in proxies
+            if link.carries == "store" and link.near == name
+        }
 
     def processes(self, links: tuple[Link, ...], *, proxied: bool) -> list[ProcessSpec]:
         """All of them, in the order in which they start; writes where its counters are read."""
@@ -172,7 +182,7 @@ class _Region:
             ),
             "STEPDOWN_SOURCES": self._joined_sources(),
             "STEPDOWN_STORE": self._sources()[self._name],
-            "STEPDOWN_STREAM": f"{_LOOPBACK}:{self._ports.stream}",
+            "STEPDOWN_STREAM": self._addresses(iter((self._ports.stream,))),
             "STEPDOWN_DATASTORE_PASSWORD_FILE": str(self._servers.password_file),
         }
 
@@ -188,16 +198,16 @@ class _Region:
     def _sources(self) -> dict[str, str]:
         """Its own primaries and its copies of the others, as the scorer's settings write them."""
         shards = range(self._topology.region(self._name).shards)
-        sources = {self._name: _addresses(self._ports.datastore(shard) for shard in shards)}
+        sources = {self._name: self._addresses(self._ports.datastore(shard) for shard in shards)}
         for number, far in enumerate(self._others()):
             shards = range(self._topology.region(far).shards)
-            sources[far] = _addresses(self._ports.replica(number, shard) for shard in shards)
+            sources[far] = self._addresses(self._ports.replica(number, shard) for shard in shards)
         return sources
+
+    def _addresses(self, ports: Iterator[int]) -> str:
+        """Where its programs find these ports: at the proxies before them, where there are."""
+        return "|".join(f"{_LOOPBACK}:{self._before.get(port, port)}" for port in ports)
 
 
 def _part(what: str, shard: int) -> str:
     return what if shard == 0 else f"{what}-{shard}"
-
-
-def _addresses(ports: Iterator[int]) -> str:
-    return "|".join(f"{_LOOPBACK}:{port}" for port in ports)

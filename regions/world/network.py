@@ -33,12 +33,13 @@ def toxiproxy_binary() -> Path | None:
 
 
 def links_of(settings: WorldSettings, topology: Topology) -> tuple[Link, ...]:
-    """Every link between the regions that run.
+    """Every link between the regions that run, and within them where the settings ask for it.
 
     Raises:
         TopologyError: a region is not in the topology, or its ports do not fit.
     """
-    return (*_replication(settings, topology), *_callers(settings, topology))
+    between = (*_replication(settings, topology), *_callers(settings, topology))
+    return (*between, *_edges(settings, topology)) if settings.proxied == "all" else between
 
 
 def replication_link(links: tuple[Link, ...], near: str, far: str, shard: int) -> Link:
@@ -78,6 +79,31 @@ def _callers(settings: WorldSettings, topology: Topology) -> Iterator[Link]:
                     upstream=topology.ports(far, base).api,
                     latency_ms=topology.round_trip_ms(near, far) / 2,
                 )
+
+
+def _edges(settings: WorldSettings, topology: Topology) -> Iterator[Link]:
+    """What each region asks its own datastores: primaries, stream, copies of the others."""
+    for region in settings.regions:
+        ports = topology.ports(region, settings.port_base)
+        others = [one for one in topology.region(region).sources if one != region]
+        asked = {
+            f"{region}:{shard}": ports.datastore(shard)
+            for shard in range(topology.region(region).shards)
+        }
+        asked["stream"] = ports.stream
+        for number, far in enumerate(one for one in others if one in settings.regions):
+            for shard in range(topology.region(far).shards):
+                asked[f"{far}:{shard}"] = ports.replica(number, shard)
+        for what, port in asked.items():
+            yield Link(
+                name=f"store:{region}:{what}",
+                carries="store",
+                near=region,
+                far=region,
+                listen=ports.edge(port - ports.datastore(0)),
+                upstream=port,
+                latency_ms=0.0,
+            )
 
 
 def direct_because(plan: Plan, *, installed: bool, wanted: bool) -> str | None:

@@ -90,11 +90,11 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """A way from one region to a port of another.
+    """A way from one region to a port of another, or of its own.
 
     Attributes:
         name: `<carries>:<near>:<far>[:<shard>]`, unique; a segment of a URL.
-        carries: copies of counters, or calls of the API.
+        carries: copies of counters, calls of the API, or what a region asks its own datastores.
         near: the region that connects.
         far: the region that is connected to.
         listen: port that the near one connects to, where the link goes through a proxy.
@@ -103,7 +103,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    carries: Literal["replication", "api"]
+    carries: Literal["replication", "api", "store"]
     near: str
     far: str
     listen: int

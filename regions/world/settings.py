@@ -30,6 +30,8 @@ class WorldSettings:
         regions: the regions to run, at least one.
         network: `proxies` gives the links between regions the latencies of the topology, where
             Toxiproxy is installed; `direct` never does.
+        proxied: `all` puts proxies before each region's own datastores and stream, too, so that
+            drills can cut a region off from them; they add no latency of the topology.
         host: address that the API listens on; the datastores always listen on 127.0.0.1.
         features: feature set of the models and counters; each has models and stores of its own.
         allow_remote: `host` may be one that other machines reach. The embedded world has
@@ -41,6 +43,7 @@ class WorldSettings:
     workers: int = 2
     regions: tuple[str, ...] = ("us-east-1", "eu-west-1", "ap-southeast-1")
     network: Literal["proxies", "direct"] = "proxies"
+    proxied: Literal["regions", "all"] = "regions"
     host: str = "127.0.0.1"
     features: Literal["reference", "wide"] = "reference"
     allow_remote: bool = False

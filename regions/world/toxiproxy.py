@@ -184,6 +184,8 @@ def put_links(port: int, links: tuple[Link, ...]) -> None:
 
 
 def _latency(link: Link) -> tuple[Toxic, ...]:
+    if link.latency_ms == 0:
+        return ()
     one_way = {"latency": round(link.latency_ms), "jitter": 0}
     return (
         Toxic(name="there", type="latency", stream="upstream", attributes=one_way),

@@ -206,3 +206,23 @@ def test_the_datastores_program_comes_with_the_wheel():
 def test_a_plan_is_the_same_after_it_was_written_and_read(tmp_path):
     plan = plan_of(tmp_path, "us-east-1", "eu-west-1")
     assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan
+
+
+def test_proxies_stand_before_a_region_s_own_datastores_only_where_that_is_asked_for(tmp_path):
+    def addresses(plan):
+        scorer = next(spec for spec in plan.processes if spec.name == "eu-west-1/scorer")
+        names = ("STEPDOWN_STORE", "STEPDOWN_STREAM", "STEPDOWN_SOURCES")
+        return [scorer.environment[name] for name in names]
+
+    plain, all_ = plan_of(tmp_path, *REGIONS), plan_of(tmp_path, *REGIONS, proxied="all")
+    assert not [link for link in plain.links if link.carries == "store"]
+    own = {link.name: link for link in all_.links if link.carries == "store"}
+    assert own["store:eu-west-1:eu-west-1:0"].upstream == 30_110
+    assert own["store:eu-west-1:stream"].upstream == 30_113
+    assert {link.latency_ms for link in own.values()} == {0.0}
+    assert addresses(plain)[:2] == ["127.0.0.1:30110", "127.0.0.1:30113"]
+    assert addresses(all_)[:2] == ["127.0.0.1:30160", "127.0.0.1:30163"]
+    sources = dict(one.split("=") for one in addresses(all_)[2].split(","))
+    assert sources["us-east-1"] == f"127.0.0.1:{own['store:eu-west-1:us-east-1:0'].listen}"
+    listens = [link.listen for link in all_.links]
+    assert len(set(listens)) == len(listens)

@@ -1,0 +1,249 @@
+"""What one episode came to, from its outcomes and the instants of its fault. Pure.
+
+Counted is what was on the faulted path in the fault's window: attempts of callers homed in the
+drilled region that were due in it, or under way when it began. Everything else is counted apart:
+healthy traffic hides nothing, and a failure elsewhere is still a failure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from chaos.engine.spec import Drill
+from chaos.engine.value import Value, value_of
+from chaos.engine.wire import Body, Ended, Outcome, Said
+from stepdown_client import CLIENT_DEFAULT
+
+__all__ = ["LAG_MS_MAX", "Episode", "Marks", "failure", "measured", "normal_again"]
+
+LAG_MS_MAX = 5.0
+IN_A_ROW = 50
+MOSTLY = 0.9
+ACTIONS = frozenset({"approve", "step_up", "decline"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """Instants of an episode, monotonic seconds.
+
+    Attributes:
+        start_s: the baseline begins; what was sent before only warmed up.
+        inject_s: the first fault begins.
+        remove_s: the faults begin to be taken away.
+        removed_s: what was away is back.
+        normal_s: the load gets again what it got before; None if it never did.
+        aborted: whether the hold was cut short.
+    """
+
+    start_s: float
+    inject_s: float
+    remove_s: float
+    removed_s: float
+    normal_s: float | None
+    aborted: bool
+
+
+class Episode(msgspec.Struct, frozen=True, kw_only=True):
+    """What an episode came to.
+
+    Attributes:
+        number: from 0.
+        requests: on the faulted path, in the fault's window.
+        failed: of them.
+        failures: of them, by why.
+        defaults: of them, answered by the client's own default within its deadline.
+        elsewhere: all other requests of the episode.
+        elsewhere_failed: of them.
+        rungs: good answers in the window, by rung.
+        regions: the same by region.
+        before: requests on the same path before the fault.
+        before_steady: of them, good ones that the callers' own region answered.
+        before_ms: their latencies.
+        hold_ms: latencies in the window.
+        settled: requests in the window after the drill's `settle_s`.
+        settled_good: of them.
+        ejected_s: from the fault until the callers left the region.
+        back_s: from the removal until what was away was back.
+        recovery_s: from the removal until the load got what it got before; None if it never did.
+        tries: requests for each attempt of the callers, the faulted region's first.
+        posted_back: what clients decided by themselves and a region has now.
+        waiting: the same, that no region has.
+        value_before: what happened to fraud and to good value before the fault.
+        value_hold: and in the window.
+        lag_p999_ms: of the generator.
+        aborted: whether the hold was cut short.
+        timeline: answers a second from the start, by region.
+    """
+
+    number: int
+    requests: int
+    failed: int
+    failures: dict[str, int]
+    defaults: int
+    elsewhere: int
+    elsewhere_failed: int
+    rungs: dict[str, int]
+    regions: dict[str, int]
+    before: int
+    before_steady: int
+    before_ms: list[float]
+    hold_ms: list[float]
+    settled: int
+    settled_good: int
+    ejected_s: float | None
+    back_s: float
+    recovery_s: float | None
+    tries: float
+    posted_back: int
+    waiting: int
+    value_before: Value
+    value_hold: Value
+    lag_p999_ms: float
+    aborted: bool
+    timeline: dict[str, list[int]]
+
+    @property
+    def steady(self) -> bool:
+        """Whether things were as they should be before the fault."""
+        return self.before > 0 and self.before_steady >= MOSTLY * self.before
+
+
+def failure(outcome: Outcome, deadline_ms: float) -> str | None:
+    """Why an outcome is bad; None for a decision signed by a region within the deadline."""
+    if outcome.rung == CLIENT_DEFAULT:
+        return f"client default ({outcome.error})"
+    if outcome.error is not None:
+        return outcome.error
+    if not outcome.signed or outcome.action not in ACTIONS:
+        return "not signed by a region"
+    return "late" if outcome.latency_ms > deadline_ms else None
+
+
+def normal_again(
+    outcomes: Sequence[Outcome], before: Sequence[Outcome], deadline_ms: float
+) -> float | None:
+    """When the load got again what it got before: mostly the same rung, of the same region.
+
+    Args:
+        outcomes: since the removal, on the faulted path.
+        before: the same path before the fault.
+        deadline_ms: of an answer.
+
+    Returns:
+        The instant, or None.
+    """
+    ordered = sorted(outcomes, key=lambda one: one.due_s)
+    rung, region = _most(one.rung for one in before), _most(one.region for one in before)
+    same = [one.rung == rung and one.region == region for one in ordered]
+    bad = [failure(one, deadline_ms) is not None for one in ordered]
+    alike, failed = sum(same[:IN_A_ROW]), sum(bad[:IN_A_ROW])
+    for at in range(len(ordered) - IN_A_ROW + 1):
+        if at:
+            alike += same[at + IN_A_ROW - 1] - same[at - 1]
+            failed += bad[at + IN_A_ROW - 1] - bad[at - 1]
+        if alike >= MOSTLY * IN_A_ROW and not failed:
+            return ordered[at].due_s
+    return None
+
+
+def measured(
+    number: int,
+    drill: Drill,
+    region: str,
+    *,
+    marks: Marks,
+    outcomes: Sequence[Outcome],
+    said: Sequence[Said],
+    ended: Sequence[Ended],
+    bodies: Sequence[Body],
+) -> Episode:
+    """Measure an episode.
+
+    Args:
+        number: of it.
+        drill: that it is of.
+        region: that was drilled.
+        marks: its instants.
+        outcomes: all.
+        said: by clients.
+        ended: what each load process came to.
+        bodies: that were sent.
+    """
+    outcomes = [one for one in outcomes if one.due_s >= marks.start_s]
+    path = [one for one in outcomes if one.home == region]
+    before = [one for one in path if _answered_s(one) < marks.inject_s]
+    hold = [
+        one for one in path if _answered_s(one) >= marks.inject_s and one.due_s < marks.remove_s
+    ]
+    counted = set(map(id, hold))
+    rest = [one for one in outcomes if id(one) not in counted]
+    failures = Counter(why for one in hold if (why := failure(one, drill.limit_ms)) is not None)
+    good = [one for one in hold if failure(one, drill.limit_ms) is None]
+    settled = _settled(drill, hold, marks)
+    left = [
+        one.at_s for one in said
+        if (one.home, one.region, one.what) == (region, region, "ejected")
+        and one.at_s >= marks.inject_s
+    ]  # fmt: skip
+    lags = sorted(one.lag_ms for one in outcomes)
+    return Episode(
+        number=number,
+        requests=len(hold),
+        failed=failures.total(),
+        failures=dict(failures),
+        defaults=sum(
+            one.rung == CLIENT_DEFAULT and one.latency_ms <= drill.limit_ms for one in hold
+        ),
+        elsewhere=len(rest),
+        elsewhere_failed=sum(failure(one, drill.limit_ms) is not None for one in rest),
+        rungs=dict(Counter(str(one.rung) for one in good)),
+        regions=dict(Counter(str(one.region) for one in good)),
+        before=len(before),
+        before_steady=sum(
+            failure(one, drill.limit_ms) is None and one.region == region for one in before
+        ),
+        before_ms=sorted(one.latency_ms for one in before),
+        hold_ms=sorted(one.latency_ms for one in hold),
+        settled=len(settled),
+        settled_good=sum(failure(one, drill.limit_ms) is None for one in settled),
+        ejected_s=min(left) - marks.inject_s if left else None,
+        back_s=marks.removed_s - marks.remove_s,
+        recovery_s=None if marks.normal_s is None else max(0.0, marks.normal_s - marks.remove_s),
+        tries=next((one.tries for one in ended if one.home == region), 1.0),
+        posted_back=sum(one.posted_back for one in ended),
+        waiting=sum(one.waiting for one in ended),
+        value_before=value_of(before, bodies),
+        value_hold=value_of(hold, bodies),
+        lag_p999_ms=lags[math.ceil(0.999 * len(lags)) - 1] if lags else 0.0,
+        aborted=marks.aborted,
+        timeline=_timeline(outcomes, marks.start_s),
+    )
+
+
+def _settled(drill: Drill, hold: Iterable[Outcome], marks: Marks) -> list[Outcome]:
+    if drill.settle_s is None:
+        return []
+    return [one for one in hold if one.due_s >= marks.inject_s + drill.settle_s]
+
+
+def _timeline(outcomes: Sequence[Outcome], start_s: float) -> dict[str, list[int]]:
+    """Answers a second, by region; `none` where no region answered."""
+    seconds = 1 + max((int(one.due_s - start_s) for one in outcomes), default=0)
+    found: dict[str, list[int]] = {}
+    for one in outcomes:
+        of_region = found.setdefault(one.region or "none", [0] * seconds)
+        of_region[int(one.due_s - start_s)] += 1
+    return found
+
+
+def _answered_s(outcome: Outcome) -> float:
+    return outcome.due_s + outcome.latency_ms / 1_000
+
+
+def _most(of: Iterable[str | None]) -> str | None:
+    return next((one for one, _ in Counter(of).most_common(1)), None)

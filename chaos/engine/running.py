@@ -1,0 +1,133 @@
+"""Drills run one after the other, each episode kept as soon as it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from app.errors import OperatorError
+from chaos.engine.bodies import ensure_bodies, read_bodies
+from chaos.engine.episode import run_episode
+from chaos.engine.ground import Ground
+from chaos.engine.kept import Kept
+from chaos.engine.measure import LAG_MS_MAX, Episode
+from chaos.engine.spec import Drill
+from chaos.engine.verdict import Result, judge
+from regions.world.errors import WorldError
+from regions.world.toxiproxy import ToxiproxyError
+
+__all__ = ["Options", "Ran", "run_drill", "shaped"]
+
+SMOKE_HOLD_S = 6.0
+SMOKE_RATE = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How drills are run.
+
+    Attributes:
+        requests: on the faulted path in all, at least; by longer holds. None: as the drill says.
+        deadline_ms: of an answer instead of the drill's.
+        rate: attempts a second instead of the drill's.
+        phases: episodes instead of the drill's.
+        seed: of instants, attempts and draws.
+        resume: go on with the episodes of a run that was cut.
+        failover: whether clients may go to another region; off, most drills have to fail.
+        lag_ms_max: of the generator at p99.9, beyond which an episode is void.
+        commit: that runs.
+    """
+
+    requests: int | None = None
+    deadline_ms: float | None = None
+    rate: float | None = None
+    phases: int | None = None
+    seed: int = 7
+    resume: bool = False
+    failover: bool = True
+    lag_ms_max: float = LAG_MS_MAX
+    commit: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """A drill that was run: what it came to, and its episodes."""
+
+    drill: Drill
+    result: Result
+    episodes: Sequence[Episode]
+
+
+def shaped(drill: Drill, options: Options, *, smoke: bool = False) -> Drill:
+    """A drill as the options want it: another rate, more requests, or one short episode."""
+    deadline_ms = options.deadline_ms or drill.deadline_ms
+    if smoke:
+        hold_s = min(drill.hold_s, SMOKE_HOLD_S)
+        return msgspec.structs.replace(
+            drill,
+            phases=1,
+            rate=options.rate or min(drill.rate, SMOKE_RATE),
+            hold_s=hold_s,
+            deadline_ms=deadline_ms,
+        )
+    rate, phases = options.rate or drill.rate, options.phases or drill.phases
+    hold_s = drill.hold_s
+    if options.requests is not None:
+        share = drill.faulted_share if drill.load == "client" else 1.0
+        hold_s = max(hold_s, 1.03 * options.requests / (phases * rate * share))
+    return msgspec.structs.replace(
+        drill, rate=rate, phases=phases, hold_s=hold_s, deadline_ms=deadline_ms
+    )
+
+
+def run_drill(
+    ground: Ground, drill: Drill, options: Options, *, report: Callable[[float, str], None]
+) -> Ran:
+    """Run every episode of a drill that is not kept yet.
+
+    Args:
+        ground: the running service.
+        drill: as it is to be run.
+        options: see there.
+        report: told the share done and what is being done.
+
+    Raises:
+        OperatorError: the load does not run, a fault cannot be done, or what was away stays away.
+    """
+    path = ensure_bodies(ground.home, seed=options.seed)
+    bodies = (path, read_bodies(path))
+    how = f"{options.commit} {ground.region} {options.failover}"
+    kept = Kept(_folder(ground.home), drill, seed=options.seed, how=how)
+    if not options.resume:
+        kept.clear()
+    episodes = kept.read()
+    for number in range(len(episodes), drill.phases):
+        share = number / drill.phases
+
+        def tell(what: str, number: int = number, share: float = share) -> None:
+            report(share, f"{drill.name} {number + 1}/{drill.phases}: {what}")
+
+        try:
+            episode = run_episode(
+                ground,
+                drill,
+                number,
+                bodies=bodies,
+                seed=options.seed,
+                failover=options.failover,
+                tell=tell,
+            )
+        except (WorldError, ToxiproxyError) as error:
+            raise OperatorError(f"{drill.name}: {error}.") from None
+        kept.add(episode)
+        episodes.append(episode)
+    report(1.0, drill.name)
+    result = judge(drill, episodes, lag_ms_max=options.lag_ms_max)
+    return Ran(drill=drill, result=result, episodes=episodes)
+
+
+def _folder(home: Path) -> Path:
+    return home / "drills" / "episodes"

@@ -1,0 +1,229 @@
+"""What the episodes of a drill prove together. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from chaos.engine.confidence import availability_lower
+from chaos.engine.measure import LAG_MS_MAX, Episode
+from chaos.engine.spec import Drill
+from chaos.engine.value import summed
+
+__all__ = ["Result", "judge"]
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What a drill came to.
+
+    Attributes:
+        name: of the drill.
+        row: of the matrix, the first one.
+        rows: all of them.
+        state: passed, failed, or void: the generator fell behind, or things were not steady before
+            the fault, and the run proves nothing.
+        passed: whether the state is that.
+        problems: why not, a sentence each.
+        requests: on the faulted path in the faults' windows; `failed` and the shares are of them.
+        failed: of them.
+        failures: of them, by why.
+        defaults: of them, answered by the client's own default.
+        availability: share that did not fail.
+        availability_lower_95: exact one-sided bound of that, as if requests were independent.
+        episodes: how often the fault was there.
+        episodes_lower_95: the same bound over episodes without any failure.
+        elsewhere: all other requests of the run.
+        elsewhere_failed: of them.
+        rungs: share of each in the windows.
+        regions: share of each region in the windows.
+        latency_ms: quantiles on the faulted path: before, in the windows, and what was added.
+        settled: share of good ones after the drill's `settle_s`; None where it has none.
+        ejected_s: longest from the fault until the callers left the region.
+        back_s: longest from the removal until what was away was back.
+        recovery_s: longest from the removal until the load got what it got before.
+        tries: requests for each attempt on the faulted path, the most of an episode.
+        posted_back: what clients decided by themselves and a region has now.
+        value: shares of fraud value approved and of good value declined and stepped up, before
+            the fault and in its windows.
+        lag_p999_ms: of the generator, the worst episode.
+        void: episodes that prove nothing.
+    """
+
+    name: str
+    row: int
+    rows: tuple[int, ...]
+    state: str
+    passed: bool
+    problems: list[str]
+    requests: int
+    failed: int
+    failures: dict[str, int]
+    defaults: int
+    availability: float
+    availability_lower_95: float
+    episodes: int
+    episodes_lower_95: float
+    elsewhere: int
+    elsewhere_failed: int
+    rungs: dict[str, float]
+    regions: dict[str, float]
+    latency_ms: dict[str, dict[str, float]]
+    settled: float | None
+    ejected_s: float | None
+    back_s: float
+    recovery_s: float | None
+    tries: float
+    posted_back: int
+    value: dict[str, dict[str, float | None]]
+    lag_p999_ms: float
+    void: int
+
+
+def judge(drill: Drill, episodes: Sequence[Episode], *, lag_ms_max: float = LAG_MS_MAX) -> Result:
+    """Put the episodes of a drill together.
+
+    Args:
+        drill: as it was run.
+        episodes: of it, at least one.
+        lag_ms_max: of the generator at its 99.9th percentile, beyond which an episode is void.
+    """
+    requests = sum(one.requests for one in episodes)
+    failed = sum(one.failed for one in episodes)
+    clean = sum(one.failed == 0 for one in episodes)
+    voids = _voids(episodes, lag_ms_max)
+    rungs = _shares((one.rungs for one in episodes), requests)
+    problems = [*voids, *_answers(drill, episodes), *_rungs(drill, rungs), *_times(drill, episodes)]
+    state = "void" if voids else "failed" if problems else "passed"
+    settled = sum(one.settled for one in episodes)
+    recovered = [one.recovery_s for one in episodes if one.recovery_s is not None]
+    return Result(
+        name=drill.name,
+        row=drill.rows[0],
+        rows=drill.rows,
+        state=state,
+        passed=state == "passed",
+        problems=problems,
+        requests=requests,
+        failed=failed,
+        failures=dict(sum((Counter(one.failures) for one in episodes), Counter())),
+        defaults=sum(one.defaults for one in episodes),
+        availability=1 - failed / requests if requests else 0.0,
+        availability_lower_95=availability_lower(requests, failed),
+        episodes=len(episodes),
+        episodes_lower_95=availability_lower(len(episodes), len(episodes) - clean),
+        elsewhere=sum(one.elsewhere for one in episodes),
+        elsewhere_failed=sum(one.elsewhere_failed for one in episodes),
+        rungs=rungs,
+        regions=_shares((one.regions for one in episodes), requests),
+        latency_ms=_latency(episodes),
+        settled=sum(one.settled_good for one in episodes) / settled if settled else None,
+        ejected_s=max(
+            (one.ejected_s for one in episodes if one.ejected_s is not None), default=None
+        ),
+        back_s=max(one.back_s for one in episodes),
+        recovery_s=max(recovered) if len(recovered) == len(episodes) else None,
+        tries=max(one.tries for one in episodes),
+        posted_back=sum(one.posted_back for one in episodes),
+        value={
+            "before": summed(one.value_before for one in episodes).shares(),
+            "hold": summed(one.value_hold for one in episodes).shares(),
+        },
+        lag_p999_ms=max(one.lag_p999_ms for one in episodes),
+        void=len(voids),
+    )
+
+
+def _voids(episodes: Sequence[Episode], lag_ms_max: float) -> list[str]:
+    """Which episodes prove nothing, and why."""
+    found = []
+    for one in episodes:
+        if one.lag_p999_ms > lag_ms_max:
+            found.append(
+                f"episode {one.number} is void: its generator was {one.lag_p999_ms:.1f} ms late at "
+                f"p99.9, and {lag_ms_max:g} ms are allowed"
+            )
+        elif not one.steady:
+            found.append(
+                f"episode {one.number} is void: before the fault {one.before_steady} of "
+                f"{one.before} requests were good and answered by their own region"
+            )
+    return found
+
+
+def _answers(drill: Drill, episodes: Sequence[Episode]) -> list[str]:
+    """What is wrong with who answered."""
+    problems = [
+        f"episode {one.number} was given up: {one.failed} of {one.requests} failed"
+        for one in episodes
+        if one.aborted and drill.answered_by == "region"
+    ]
+    if not sum(one.requests for one in episodes):
+        return [*problems, "nothing was sent on the faulted path"]
+    if drill.answered_by == "client":
+        alone = sum(one.failed - one.defaults for one in episodes)
+        if alone > drill.allowed_failed:
+            problems.append(
+                f"{alone} attempts got neither a region's answer nor the default in time"
+            )
+        waiting = sum(one.waiting for one in episodes)
+        if waiting:
+            problems.append(f"{waiting} decisions of clients were not posted back")
+        return problems
+    failed = sum(one.failed + one.elsewhere_failed for one in episodes)
+    if failed > drill.allowed_failed:
+        problems.append(f"{failed} attempts failed, and {drill.allowed_failed} may")
+    return problems
+
+
+def _rungs(drill: Drill, rungs: dict[str, float]) -> list[str]:
+    return [
+        f"{rungs.get(rung, 0.0):.2%} came from the rung {rung}, and {least:.2%} should"
+        for rung, least in drill.rungs.items()
+        if rungs.get(rung, 0.0) < least
+    ]
+
+
+def _times(drill: Drill, episodes: Sequence[Episode]) -> list[str]:
+    """What is wrong with how long it took."""
+    problems = []
+    for one in episodes:
+        if one.recovery_s is None:
+            problems.append(f"after episode {one.number} the load never got what it got before")
+        elif (late_s := one.recovery_s - one.back_s) > drill.recovery_s:
+            problems.append(
+                f"episode {one.number} took {late_s:.1f} s to recover, not {drill.recovery_s:g}"
+            )
+        if drill.ejected_s is not None and (
+            one.ejected_s is None or one.ejected_s > drill.ejected_s
+        ):
+            said = "never" if one.ejected_s is None else f"after {one.ejected_s:.1f} s"
+            problems.append(f"in episode {one.number} callers left the region {said}")
+    settled = sum(one.settled for one in episodes)
+    good = sum(one.settled_good for one in episodes)
+    if drill.settle_s is not None and good < drill.settled_share * settled:
+        problems.append(f"{good} of {settled} were good once it had settled")
+    return problems
+
+
+def _shares(counts: Iterable[dict[str, int]], of: int) -> dict[str, float]:
+    total: Counter[str] = sum((Counter(one) for one in counts), Counter())
+    return {name: count / of for name, count in total.most_common()}
+
+
+def _latency(episodes: Sequence[Episode]) -> dict[str, dict[str, float]]:
+    before = _quantiles(sorted(ms for one in episodes for ms in one.before_ms))
+    hold = _quantiles(sorted(ms for one in episodes for ms in one.hold_ms))
+    added = {name: round(hold[name] - before[name], 2) for name in hold.keys() & before.keys()}
+    return {"before": before, "hold": hold, "added": dict(sorted(added.items()))}
+
+
+def _quantiles(latencies_ms: Sequence[float]) -> dict[str, float]:
+    if not latencies_ms:
+        return {}
+    return {
+        name: latencies_ms[math.ceil(share * len(latencies_ms)) - 1]
+        for name, share in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1.0))
+    }
