@@ -13,7 +13,7 @@ from app.rulebook import DEFAULT_RULES
 from chaos.attack import Attack, brake_over, model_over
 from chaos.brake_bound import bound_of, card_limit
 from chaos.burst import Burst, BurstResult
-from chaos.checkout import paced
+from chaos.checkout import Unanswered, paced
 from chaos.partition import Partition, cut_off_links
 from chaos.truth import Agreement
 from chaos.truth_table import attack_table, burst_table, twice_table
@@ -223,3 +223,11 @@ async def test_attempts_are_sent_at_their_time_whatever_came_before():
 
     assert await paced(slow, rate=50, seconds=0.2) == 10
     assert sent_s[-1] - sent_s[0] < 0.2 + 0.15, "one after the other would take 2 s"
+
+
+async def test_a_region_that_does_not_answer_ends_the_drill_with_one_sentence():
+    async def refused(number):
+        raise Unanswered(f"number {number} is not decided.")
+
+    with pytest.raises(OperatorError, match="number 0 is not decided"):
+        await paced(refused, rate=100, seconds=0.1)
