@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -17,6 +18,7 @@ from chaos.checkout import Unanswered, paced
 from chaos.partition import Partition, cut_off_links
 from chaos.truth import Agreement
 from chaos.truth_table import attack_table, burst_table, twice_table
+from chaos.truth_commands import run_truth
 from chaos.twice import AtOnce, Later, Twice, standing
 from regions.topology import load_topology
 from regions.world.network import links_of
@@ -231,3 +233,9 @@ async def test_a_region_that_does_not_answer_ends_the_drill_with_one_sentence():
 
     with pytest.raises(OperatorError, match="number 0 is not decided"):
         await paced(refused, rate=100, seconds=0.1)
+
+
+def test_one_region_is_too_few(tmp_path):
+    target = SimpleNamespace(places=lambda: ["the only one"])
+    with pytest.raises(OperatorError, match="'twice' needs two regions at least; one runs"):
+        run_truth("twice", target, tmp_path, 40.0, None, json=True)
