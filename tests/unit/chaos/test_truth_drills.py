@@ -17,8 +17,8 @@ from chaos.burst import Burst, BurstResult
 from chaos.checkout import Unanswered, paced
 from chaos.partition import Partition, cut_off_links
 from chaos.truth import Agreement
-from chaos.truth_table import attack_table, burst_table, twice_table
 from chaos.truth_commands import run_truth
+from chaos.truth_table import attack_table, burst_table, twice_table
 from chaos.twice import AtOnce, Later, Twice, standing
 from regions.topology import load_topology
 from regions.world.network import links_of
