@@ -16,6 +16,7 @@ from typing import Any, Self
 import aiohttp
 import msgspec
 
+from app.errors import OperatorError
 from app.fresh_id import fresh_id
 from chaos.spread import Place
 
@@ -26,7 +27,7 @@ TRIES = 5
 AGAIN_S = 0.2
 
 
-class Unanswered(Exception):  # noqa: N818 - a fact about an attempt, said as one
+class Unanswered(OperatorError):  # noqa: N818 - a fact about an attempt, said as one
     """A region did not answer an attempt, however often it was sent."""
 
 
@@ -82,7 +83,7 @@ class Checkout:
             except (aiohttp.ClientError, TimeoutError) as error:
                 why = type(error).__name__
             await asyncio.sleep(AGAIN_S)
-        raise Unanswered(f"{place.region} answers {body['attempt_id']} with {why}")
+        raise Unanswered(f"{place.region} does not decide {body['attempt_id']} ({why}).")
 
 
 @dataclass(frozen=True)
@@ -159,13 +160,19 @@ async def paced(
         rate: a second.
         seconds: how long.
         start_s: when to begin, monotonic; at once by default.
+
+    Raises:
+        Exception: what sending raised first; the others are given up.
     """
     start_s = start_s or time.monotonic()
     count = round(rate * seconds)
-    async with asyncio.TaskGroup() as sent:
-        for number in range(count):
-            await asyncio.sleep(max(0.0, start_s + number / rate - time.monotonic()))
-            sent.create_task(_awaited(send(number)))
+    try:
+        async with asyncio.TaskGroup() as sent:
+            for number in range(count):
+                await asyncio.sleep(max(0.0, start_s + number / rate - time.monotonic()))
+                sent.create_task(_awaited(send(number)))
+    except ExceptionGroup as group:  # of the first that failed; the others were given up
+        raise group.exceptions[0] from None
     return count
 
 

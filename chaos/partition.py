@@ -131,66 +131,86 @@ async def run_partition(
         seed: of what is sent.
         report: told the share done and what is being done.
     """
-    pair = places[:2]
-    population = Population.of(template, cards=CARDS, rng=random.Random(seed))
     truth = Truth(places[0].settings.feature_set, shared=[template["merchant"]["id"]])
     async with Checkout(key) as checkout:
-
-        async def loaded(seconds: float) -> None:
-            await asyncio.gather(
-                *(
-                    paced(_sent(checkout, place, population, truth), rate=rate, seconds=seconds)
-                    for place in pair
-                )
-            )
-
-        async def attacked(brake: int | None = None) -> Attack:
-            return await launch(
-                checkout,
-                pair,
-                population,
-                truth,
-                rate=ATTACK_RATE,
-                seconds=min(ATTACK_S, hold_s / 3),
-                brake=brake,
-            )
-
+        traffic = _Traffic(
+            pair=places[:2],
+            checkout=checkout,
+            population=Population.of(template, cards=CARDS, rng=random.Random(seed)),
+            truth=truth,
+            rate=rate,
+        )
         report(0.0, "before the cut")
-        await loaded(BEFORE_S)
+        await traffic.load(BEFORE_S)
         with ExitStack() as away:
             await asyncio.to_thread(away.enter_context, cut)
-            report(0.1, f"{pair[0].region} and {pair[1].region} are cut off")
-            load = asyncio.create_task(loaded(hold_s))
+            report(0.1, "cut off")
+            load = asyncio.create_task(traffic.load(hold_s))
             try:
-                attacks = [await attacked()]
-                with withdrawn:
-                    report(0.4, "the models are withdrawn, too")
-                    await asyncio.sleep(SETTLE_S)
-                    attacks.append(await attacked(brake))
+                attacks = await traffic.attacks(hold_s, withdrawn, brake, report)
                 report(0.7, "cut off, with models")
                 await load
             finally:
                 load.cancel()
             await asyncio.to_thread(away.close)
-        report(0.9, "healed: until every region reads what was sent")
-        agreement = await agree(
-            [place.settings for place in places], truth.counts(), timeout_s=EQUAL_S
-        )
+    report(0.9, "healed: until every region reads what was sent")
     return Partition(
-        between=(pair[0].region, pair[1].region),
+        between=(places[0].region, places[1].region),
         hold_s=hold_s,
         attempts=truth.attempts,
-        agreement=agreement,
+        agreement=await agree(
+            [place.settings for place in places], truth.counts(), timeout_s=EQUAL_S
+        ),
         attacks=attacks,
     )
 
 
-def _sent(
-    checkout: Checkout, place: Place, population: Population, truth: Truth
-) -> Callable[[int], Any]:
-    async def one(_number: int) -> None:
-        body = population.attempt()
-        await checkout.send(place, body)
-        truth.add(body)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Traffic:
+    """What is sent to two regions: `rate` attempts a second to each, and attacks beside."""
 
-    return one
+    pair: Sequence[Place]
+    checkout: Checkout
+    population: Population
+    truth: Truth
+    rate: float
+
+    async def load(self, seconds: float) -> None:
+        """Send attempts on shared cards to both."""
+        await asyncio.gather(
+            *(paced(self._to(place), rate=self.rate, seconds=seconds) for place in self.pair)
+        )
+
+    async def attacks(
+        self,
+        hold_s: float,
+        withdrawn: AbstractContextManager[None],
+        brake: int,
+        report: Callable[[float, str], None],
+    ) -> list[Attack]:
+        """Attack while models decide, and then without them."""
+        seconds = min(ATTACK_S, hold_s / 3)
+        attacks = [await self._attack(seconds)]
+        with withdrawn:
+            report(0.4, "cut off, and the models are withdrawn")
+            await asyncio.sleep(SETTLE_S)
+            return [*attacks, await self._attack(seconds, brake)]
+
+    async def _attack(self, seconds: float, brake: int | None = None) -> Attack:
+        return await launch(
+            self.checkout,
+            self.pair,
+            self.population,
+            self.truth,
+            rate=ATTACK_RATE,
+            seconds=seconds,
+            brake=brake,
+        )
+
+    def _to(self, place: Place) -> Callable[[int], Any]:
+        async def one(_number: int) -> None:
+            body = self.population.attempt()
+            await self.checkout.send(place, body)
+            self.truth.add(body)
+
+        return one

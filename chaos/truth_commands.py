@@ -24,6 +24,7 @@ from chaos.spread import Place
 from chaos.target import Target
 from chaos.truth_table import agreement_said, attack_table, burst_table, twice_table
 from chaos.twice import run_twice
+from regions.world.toxiproxy import ToxiproxyError
 
 __all__ = ["models_withdrawn", "run_truth"]
 
@@ -52,13 +53,17 @@ def run_truth(
         "template": load_samples(home)[0].body,
     }
     rules = home / places[0].region / "published" / "rules" / "rules.yaml"
-    match name:
-        case "partition":
-            return _partition(target, home, places, common, card_limit(rules), rate, hold_s, json)
-        case "twice":
-            return _twice(home, places, common, rate, hold_s, json)
-        case _:
-            return _burst(home, places, common, card_limit(rules), json)
+    try:
+        match name:
+            case "partition":
+                limit = card_limit(rules)
+                return _partition(target, home, places, common, limit, rate, hold_s, json)
+            case "twice":
+                return _twice(home, places, common, rate, hold_s, json)
+            case _:
+                return _burst(home, places, common, card_limit(rules), json)
+    except ToxiproxyError as error:
+        raise OperatorError(f"{error}.") from None
 
 
 def _partition(

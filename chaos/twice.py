@@ -140,18 +140,24 @@ async def run_twice(
         truth.add(body)
     report(0.8, "until every region reads what was sent")
     agreement = await agree([place.settings for place in places], truth.counts(), timeout_s=EQUAL_S)
-    decided, withdrawn = _journaled([home / place.region / "journal" for place in places])
-    stand = {id: standing(decided[id], withdrawn) for id in acted_on}
+    journals = [home / place.region / "journal" for place in places]
     return Twice(
         later=later,
-        at_once=AtOnce(
-            attempts=len(acted_on),
-            answered=sum(answer.signed for answer in acted_on.values()),
-            twice=sum(len(decided[id]) > 1 for id in acted_on),
-            superseded=superseded,
-            unclear=sum(stand[id] != [acted_on[id].decision_id] for id in acted_on),
-        ),
+        at_once=_found(acted_on, journals, superseded=superseded),
         agreement=agreement,
+    )
+
+
+def _found(acted_on: Mapping[str, Answer], journals: Sequence[Path], *, superseded: int) -> AtOnce:
+    """What the journals say of attempts that were sent at once, beside what the client got."""
+    decided, withdrawn = _journaled(journals)
+    stand = {id: standing(decided.get(id, []), withdrawn) for id in acted_on}
+    return AtOnce(
+        attempts=len(acted_on),
+        answered=sum(answer.signed for answer in acted_on.values()),
+        twice=sum(len(decided.get(id, [])) > 1 for id in acted_on),
+        superseded=superseded,
+        unclear=sum(stand[id] != [answer.decision_id] for id, answer in acted_on.items()),
     )
 
 

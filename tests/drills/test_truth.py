@@ -94,9 +94,3 @@ async def test_on_a_late_way_questions_arrive_at_once_and_answers_late():
         assert time.monotonic() - sent_s >= 0.3
         assert arrived_s[0] - sent_s < 0.3
         writer.close()
-
-
-def test_one_region_is_too_few(stepdown, service):
-    done = stepdown("drill", "run", "twice", home=service.home)
-    assert done.returncode == 2
-    assert "needs two regions at least" in done.stderr

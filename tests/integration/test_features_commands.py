@@ -162,7 +162,7 @@ def test_an_entity_is_explained_by_region_and_merged(settings):
     assert own.bytes > 0
     assert own.positions == {"0/0": (1, 4)}
     assert own.counters["card_attempted_1h"] == 1.0
-    assert own.counters["card_attempted_24h"] == 3.0
+    assert own.counters["card_attempted_24h"] == 2.0
     assert own.counters["card_devices_24h"] == 1.0
     assert sum(one.counted for one in own.buckets["card_attempted_24h"]) == 3
     assert sum(one.withdrawn for one in own.buckets["card_attempted_1h"]) == 1

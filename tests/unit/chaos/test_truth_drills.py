@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -13,9 +14,10 @@ from app.rulebook import DEFAULT_RULES
 from chaos.attack import Attack, brake_over, model_over
 from chaos.brake_bound import bound_of, card_limit
 from chaos.burst import Burst, BurstResult
-from chaos.checkout import paced
+from chaos.checkout import Unanswered, paced
 from chaos.partition import Partition, cut_off_links
 from chaos.truth import Agreement
+from chaos.truth_commands import run_truth
 from chaos.truth_table import attack_table, burst_table, twice_table
 from chaos.twice import AtOnce, Later, Twice, standing
 from regions.topology import load_topology
@@ -223,3 +225,17 @@ async def test_attempts_are_sent_at_their_time_whatever_came_before():
 
     assert await paced(slow, rate=50, seconds=0.2) == 10
     assert sent_s[-1] - sent_s[0] < 0.2 + 0.15, "one after the other would take 2 s"
+
+
+async def test_a_region_that_does_not_answer_ends_the_drill_with_one_sentence():
+    async def refused(number):
+        raise Unanswered(f"number {number} is not decided.")
+
+    with pytest.raises(OperatorError, match="number 0 is not decided"):
+        await paced(refused, rate=100, seconds=0.1)
+
+
+def test_one_region_is_too_few(tmp_path):
+    target = SimpleNamespace(places=lambda: ["the only one"])
+    with pytest.raises(OperatorError, match="'twice' needs two regions at least; one runs"):
+        run_truth("twice", target, tmp_path, 40.0, None, json=True)
