@@ -50,7 +50,10 @@ def run(
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every drill of the matrix.")] = False,
     smoke: Annotated[
-        bool, typer.Option("--smoke", help="The smoke set, one short episode each.")
+        bool,
+        typer.Option(
+            "--smoke", help="One short episode each, of the smoke set where no drill is named."
+        ),
     ] = False,
     requests: Annotated[
         int | None, typer.Option(min=1, help="On the faulted path in all; by longer holds.")
@@ -140,7 +143,7 @@ def _chosen(names: list[str], options: Options, *, everything: bool, smoke: bool
     found = find_drills(names, drills)
     if everything:
         found = list(drills.values())
-    elif smoke:
+    elif smoke and not names:
         found = [one for one in drills.values() if one.smoke]
     if not found:
         raise OperatorError("name a drill, or give --all or --smoke; see 'stepdown drill list'.")

@@ -77,7 +77,7 @@ def plot_shares(
             drawn.append(_box(MARGIN / 2 + second * width, y, width * 0.92, high, colour))
     drawn += [
         _text(MARGIN / 2 + second * width, HEIGHT - 22, f"{second} s", "middle")
-        for second in range(0, seconds + 1, 10)
+        for second in range(0, seconds + 1, max(10, seconds // 120 * 10))
     ]
     legend = [(name, colour) for name, colour in colours.items() if name in shares]
     _write(path, HEIGHT, title, [*_legend(legend), *drawn])

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from chaos.engine.good import IN_A_ROW, failure, normal_again, steady
 from chaos.engine.ground import Ground
-from chaos.engine.measure import Episode, Marks, failure, measured, normal_again
+from chaos.engine.measure import Episode, Marks, measured
 from chaos.engine.primitives import enter
 from chaos.engine.rig import Rig, rig
 from chaos.engine.spec import Drill
@@ -21,8 +22,10 @@ POLL_S = 0.25
 # The bound of recovery is judged afterwards; beyond it, it is still worth knowing.
 PATIENCE = 2.0
 TAIL_S = 1.0
-# Connections are made and the clients learn how far every region is.
+# Connections are made and the clients learn how far every region is. What is not steady after the
+# longest of it is found out as such.
 WARM_UP_S = 4.0
+WARM_UP_S_MAX = 60.0
 
 
 def run_episode(
@@ -60,7 +63,7 @@ def run_episode(
         failover=failover,
     ) as load:
         tell("warming up")
-        time.sleep(WARM_UP_S)
+        _warm_up(ground, drill, load)
         start_s = time.monotonic()
         tell("baseline")
         time.sleep(drill.baseline_s + own.random() * drill.phase_s)
@@ -76,6 +79,17 @@ def run_episode(
         ended=load.ended,
         bodies=bodies[1],
     )
+
+
+def _warm_up(ground: Ground, drill: Drill, load: Rig) -> None:
+    """Wait until callers of the drilled region are answered by it, for a while at most."""
+    give_up_s = time.monotonic() + WARM_UP_S_MAX
+    time.sleep(WARM_UP_S)
+    while time.monotonic() < give_up_s:
+        path = [one for one in load.outcomes if one.home == ground.region]
+        if steady(path[-IN_A_ROW:], ground.region, drill.limit_ms):
+            return
+        time.sleep(POLL_S)
 
 
 def _through(
@@ -129,12 +143,16 @@ def _normal_s(
         for one in load.outcomes
         if one.home == ground.region and start_s <= one.due_s < inject_s
     ]
-    give_up_s = removed_s + PATIENCE * drill.recovery_s + TAIL_S
+    # So many in a row have to be sent first.
+    row_s = IN_A_ROW * (inject_s - start_s) / max(1, len(before))
+    give_up_s = removed_s + PATIENCE * (drill.recovery_s + row_s) + TAIL_S
     while time.monotonic() < give_up_s:
         since = [
             one for one in load.outcomes if one.home == ground.region and one.due_s >= remove_s
         ]
-        normal_s = normal_again(since, before, drill.limit_ms)
+        normal_s = normal_again(
+            since, before, drill.limit_ms, as_before=drill.recovered == "as_before"
+        )
         if normal_s is not None:
             return normal_s
         time.sleep(POLL_S)

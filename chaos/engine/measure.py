@@ -14,17 +14,15 @@ from dataclasses import dataclass
 
 import msgspec
 
+from chaos.engine.good import MOSTLY, failure
 from chaos.engine.spec import Drill
 from chaos.engine.value import Value, value_of
 from chaos.engine.wire import Body, Ended, Outcome, Said
 from stepdown_client import CLIENT_DEFAULT
 
-__all__ = ["LAG_MS_MAX", "Episode", "Marks", "failure", "measured", "normal_again"]
+__all__ = ["LAG_MS_MAX", "Episode", "Marks", "measured"]
 
 LAG_MS_MAX = 5.0
-IN_A_ROW = 50
-MOSTLY = 0.9
-ACTIONS = frozenset({"approve", "step_up", "decline"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,44 +109,6 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     def steady(self) -> bool:
         """Whether things were as they should be before the fault."""
         return self.before > 0 and self.before_steady >= MOSTLY * self.before
-
-
-def failure(outcome: Outcome, deadline_ms: float) -> str | None:
-    """Why an outcome is bad; None for a decision signed by a region within the deadline."""
-    if outcome.rung == CLIENT_DEFAULT:
-        return f"client default ({outcome.error})"
-    if outcome.error is not None:
-        return outcome.error
-    if not outcome.signed or outcome.action not in ACTIONS:
-        return "not signed by a region"
-    return "late" if outcome.latency_ms > deadline_ms else None
-
-
-def normal_again(
-    outcomes: Sequence[Outcome], before: Sequence[Outcome], deadline_ms: float
-) -> float | None:
-    """When the load got again what it got before: mostly the same rung, of the same region.
-
-    Args:
-        outcomes: since the removal, on the faulted path.
-        before: the same path before the fault.
-        deadline_ms: of an answer.
-
-    Returns:
-        The instant, or None.
-    """
-    ordered = sorted(outcomes, key=lambda one: one.due_s)
-    rung, region = _most(one.rung for one in before), _most(one.region for one in before)
-    same = [one.rung == rung and one.region == region for one in ordered]
-    bad = [failure(one, deadline_ms) is not None for one in ordered]
-    alike, failed = sum(same[:IN_A_ROW]), sum(bad[:IN_A_ROW])
-    for at in range(len(ordered) - IN_A_ROW + 1):
-        if at:
-            alike += same[at + IN_A_ROW - 1] - same[at - 1]
-            failed += bad[at + IN_A_ROW - 1] - bad[at - 1]
-        if alike >= MOSTLY * IN_A_ROW and not failed:
-            return ordered[at].due_s
-    return None
 
 
 def measured(
@@ -243,7 +203,3 @@ def _timeline(outcomes: Sequence[Outcome], start_s: float) -> dict[str, list[int
 
 def _answered_s(outcome: Outcome) -> float:
     return outcome.due_s + outcome.latency_ms / 1_000
-
-
-def _most(of: Iterable[str | None]) -> str | None:
-    return next((one for one, _ in Counter(of).most_common(1)), None)

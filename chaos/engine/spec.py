@@ -72,6 +72,7 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         phase_s: range that the random instant adds to the baseline.
         hold_s: how long the fault is there.
         recovery_s: bound from the return of what was away to what the load got before.
+        recovered: what counts as that: what the load got before, or good answers of any region.
         answered_by: who answers in the hold: a region, or the client's own default.
         rungs: least share of each in the hold.
         allowed_failed: failures that are no failure of the drill, in all episodes.
@@ -97,6 +98,7 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     phase_s: Seconds = 1.0
     hold_s: Annotated[float, msgspec.Meta(gt=0, le=600)]
     recovery_s: Annotated[float, msgspec.Meta(gt=0, le=600)]
+    recovered: Literal["as_before", "answered"] = "as_before"
     answered_by: Literal["region", "client"] = "region"
     rungs: dict[Rung, Share] = {}
     allowed_failed: Annotated[int, msgspec.Meta(ge=0)] = 0

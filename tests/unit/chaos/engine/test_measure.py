@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from chaos.engine.measure import Marks, failure, measured, normal_again
+from chaos.engine.good import failure, normal_again, steady
+from chaos.engine.measure import Marks, measured
 from chaos.engine.spec import load_drills
 from chaos.engine.verdict import judge
 from chaos.engine.wire import Body, Ended, Outcome, Said
@@ -154,11 +155,20 @@ def test_what_became_of_money_is_told_by_the_truth():
     assert shares == {"fraud_approved": 1.0, "good_declined": 1.0, "good_stepped_up": 0.0}
 
 
+def test_it_is_steady_once_fifty_are_good_and_mostly_of_the_callers_own_region():
+    own, away = [outcome(1.0)] * 46, [outcome(1.0, region=OTHER)] * 4
+    assert steady([*own, *away], HOME, 1_000.0)
+    assert not steady(own, HOME, 1_000.0)
+    assert not steady([*own, *away, *away], HOME, 1_000.0)
+    assert not steady([default(1.0)] * 50, HOME, 1_000.0)
+
+
 def test_it_is_as_before_once_fifty_in_a_row_mostly_are():
     before = [outcome(number / 10) for number in range(20)]
     away = [outcome(30 + number / 10, region=OTHER) for number in range(30)]
     back = [outcome(40 + number / 10) for number in range(60)]
     assert normal_again(away, before, 1_000.0) is None
     assert normal_again([*away, *back], before, 1_000.0) == pytest.approx(32.5)
+    assert normal_again([*away, *back], before, 1_000.0, as_before=False) == pytest.approx(30.0)
     broken = [*back[:30], default(43.0), *back[31:]]
     assert normal_again([*away, *broken], before, 1_000.0) is None
