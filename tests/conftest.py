@@ -32,6 +32,10 @@ from app.fresh_id import fresh_id
 from app.settings import Shard
 from regions.world.control import World
 
+# Beside conftest files and tests, these assert, too.
+for _folder in ("api", "counters", "exactly_once"):
+    pytest.register_assert_rewrite(f"tests.integration.{_folder}.setting")
+
 REGION = "us-east-1"
 START_S_MAX = 10.0
 # Processes that test beside each other take blocks far apart.

@@ -1,12 +1,7 @@
-"""The applier killed, its primary lost, its stream repeating itself: every event counts once.
-
-How often is up to the environment: `STEPDOWN_KILLS` and `STEPDOWN_PROMOTIONS`.
-"""
+"""Traffic of several writers, a plain model of what it counts, and a stream that repeats itself."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import random
 import threading
 import time
@@ -15,12 +10,9 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
-import pytest
-import redis
 
 from app.features.applier import APPLIED_KEY, Applied, Applier, connect
-from app.features.applier_process import Shards, run
-from app.features.counter_store import shard_of
+from app.features.applier_process import Shards
 from app.features.feed import Feed
 from app.features.packed import distinct_bit, key, layouts_of
 from app.features.reference import REFERENCE
@@ -28,13 +20,10 @@ from app.features.spec import Aggregate, Entity
 from app.record.effect import Effect, encode_effect
 from app.record.frames import Kind
 from app.record.journal import open_journal
-from app.settings import ScorerSettings
 from app.streams.interface import position_of, writer_of
 from app.streams.journal_tail import JournalTail
 from app.streams.valkey import ValkeyPublisher
 
-KILLS = int(os.environ.get("STEPDOWN_KILLS", "4"))
-PROMOTIONS = int(os.environ.get("STEPDOWN_PROMOTIONS", "3"))
 TENANT, WRITERS, CARDS, DEVICES = "acme", 3, 40, 12
 SYNC_S_MAX = DRAIN_S_MAX = 20.0
 
@@ -217,20 +206,6 @@ class Traffic:
             journal.close()
 
 
-@pytest.fixture
-def traffic_on(tmp_path):
-    """Makes the traffic of a region, published on a stream or not."""
-    made = []
-
-    def make(stream=None):
-        made.append(Traffic(tmp_path / "home" / "us-east-1" / "journal", stream))
-        return made[-1]
-
-    yield make
-    for traffic in made:
-        traffic.close()
-
-
 def applied_of(client):
     raw = client.get(APPLIED_KEY)
     return None if raw is None else msgspec.msgpack.decode(raw, type=Applied)
@@ -241,74 +216,6 @@ def wait_until(condition, *, within_s):
     while not condition():
         assert time.monotonic() < give_up_s
         time.sleep(0.02)
-
-
-# Killed.
-
-
-def test_an_applier_killed_again_and_again_counts_every_event_once(tmp_path, valkeys, traffic_on):
-    stream, *stores = [valkeys() for _ in range(3)]
-    traffic, rng = traffic_on(stream), random.Random(7)
-    settings = ScorerSettings(
-        home=tmp_path / "home",
-        store="|".join(f"127.0.0.1:{store.port}" for store in stores),
-        stream=f"127.0.0.1:{stream.port}",
-        linger_ms=2,
-    )
-    clients = [store.client for store in stores]
-
-    def start(number):
-        process = multiprocessing.get_context("fork").Process(
-            target=run,
-            args=(settings,),
-            kwargs={
-                "around": lambda inner: Unruly(
-                    inner, seed=number, from_the_start=number == KILLS // 2
-                )
-            },
-        )
-        process.start()
-        return process
-
-    seen = []
-    with traffic:
-        for number in range(KILLS):
-            process = start(number)
-            time.sleep(rng.uniform(0.05, 0.5))
-            process.kill()
-            process.join()
-            seen.append(applied_of(clients[0]))
-    process = start(KILLS)
-    ends = traffic.ends()
-    wait_until(
-        lambda: all(ends.items() <= applied_of(c).positions.items() for c in clients),
-        within_s=DRAIN_S_MAX,
-    )
-    process.terminate()
-    process.join()
-    assert process.exitcode == 0
-    assert stored(clients) == modelled(traffic.events)
-    generations = {
-        applied.generation for applied in seen if applied is not None and applied.positions
-    }
-    assert len(generations) == 1  # it went on from the positions, it did not begin anew
-
-
-# Failed over.
-
-
-def replicate(primary, replica):
-    replica.client.config_set("repl-diskless-sync-delay", 0)
-    primary.client.config_set("repl-diskless-sync-delay", 0)
-    replica.client.replicaof("127.0.0.1", primary.port)
-
-    def synced():
-        told = replica.client.info("replication")
-        return told["master_link_status"] == "up" and (
-            told["slave_repl_offset"] >= primary.client.info("replication")["master_repl_offset"]
-        )
-
-    wait_until(synced, within_s=SYNC_S_MAX)
 
 
 def shards_on(folder, *addresses):
@@ -338,97 +245,3 @@ def apply_all(shards, traffic, *stores):
         return all(m is not None and ends.items() <= m.positions.items() for m in markers)
 
     wait_until(done, within_s=DRAIN_S_MAX)
-
-
-def test_a_promoted_replica_that_lacks_the_last_writes_is_brought_up_to_date(valkeys, traffic_on):
-    primary, replica = valkeys(), valkeys()
-    traffic, rng = traffic_on(), random.Random(3)
-    shards = shards_on(traffic.folder, lambda: primary)
-    traffic.append(300)
-    apply_all(shards, traffic, primary)
-    generation = applied_of(primary.client).generation
-    lost = 0
-    for _ in range(PROMOTIONS):
-        replicate(primary, replica)
-        traffic.append(rng.randrange(1, 200))
-        apply_all(shards, traffic, primary)
-        replica.client.replicaof("NO", "ONE")  # from here on it is behind
-        traffic.append(rng.randrange(1, 800))
-        apply_all(shards, traffic, primary)
-        lost += applied_of(primary.client) != applied_of(replica.client)
-        primary.kill()
-        primary, replica = replica, primary
-        apply_all(shards, traffic, primary)
-        assert stored([primary.client]) == modelled(traffic.events)
-        replica.start()
-    assert lost == PROMOTIONS
-    assert applied_of(primary.client).generation == generation
-
-
-def test_a_demoted_primary_is_left_for_the_new_one(valkeys, traffic_on):
-    primary, replica = valkeys(), valkeys()
-    traffic = traffic_on()
-    at = {"primary": primary}
-    applier = Applier(
-        lambda: connect(at["primary"].shard, None),
-        JournalTail(traffic.folder),
-        features=REFERENCE,
-        now_ms=wall_ms,
-    )
-    traffic.append(300)
-    applier.connect()
-    applier.step()
-    replicate(primary, replica)
-    replica.client.replicaof("NO", "ONE")
-    replicate(replica, primary)
-    traffic.append(100)
-    with pytest.raises(redis.exceptions.ReadOnlyError):
-        applier.step()
-    at["primary"] = replica
-    applier.connect()
-    assert applier.step() == 100
-    assert stored([replica.client]) == modelled(traffic.events)
-
-
-# Shards of one process.
-
-
-def test_a_shard_that_is_away_does_not_hold_up_the_others_and_catches_up(valkeys, traffic_on):
-    here, away = valkeys(), valkeys()
-    traffic = traffic_on()
-    shards = shards_on(traffic.folder, lambda: here, lambda: away)
-    traffic.append(700)
-    apply_all(shards, traffic, here, away)
-    away.kill()
-    traffic.append(700)
-    apply_all(shards, traffic, here)
-    away.start()
-    traffic.append(700)
-    apply_all(shards, traffic, here, away)
-    assert stored([here.client, away.client]) == modelled(traffic.events)
-    for number, store in enumerate((here, away)):
-        names = [name.decode() for name in store.client.scan_iter(match=f"{TENANT}:*")]
-        assert {shard_of(name, 2) for name in names} == {number}
-
-
-def test_shards_in_step_share_what_is_read(valkeys, traffic_on):
-    one, other = valkeys(), valkeys()
-    traffic = traffic_on()
-    traffic.journals[0].append(Kind.DECISION, b"\xc1 is no MessagePack")
-    traffic.append(100)
-    shards = shards_on(traffic.folder, lambda: one, lambda: other)
-    apply_all(shards, traffic, one, other)
-    assert shards.counted()["events_unreadable"] == 1
-
-
-def test_a_primary_that_comes_back_empty_is_built_up_again(valkeys, traffic_on):
-    primary = valkeys()
-    traffic = traffic_on()
-    shards = shards_on(traffic.folder, lambda: primary)
-    traffic.append(1_300)
-    apply_all(shards, traffic, primary)
-    generation = applied_of(primary.client).generation
-    primary.client.flushall()
-    apply_all(shards, traffic, primary)
-    assert stored([primary.client]) == modelled(traffic.events)
-    assert applied_of(primary.client).generation != generation
