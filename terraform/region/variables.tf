@@ -1,0 +1,133 @@
+variable "region" {
+  description = "The region to apply, as the topology names it."
+  type        = string
+
+  validation {
+    condition     = contains(keys(yamldecode(file("${path.module}/../../regions/topology.yaml")).regions), var.region)
+    error_message = "The topology (regions/topology.yaml) has no such region; add it there first, with a number of its own."
+  }
+}
+
+variable "domain" {
+  description = "Domain of the endpoints; its hosted zone is the global root's."
+  type        = string
+}
+
+variable "name" {
+  description = "What names of resources start with."
+  type        = string
+  default     = "stepdown"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,15}$", var.name))
+    error_message = "The name must be 2 to 16 lower-case letters, digits and dashes, a letter first: names of balancers have 32 characters."
+  }
+}
+
+variable "profile" {
+  description = "staging or production; both refuse models that were trained on simulated data."
+  type        = string
+  default     = "production"
+
+  validation {
+    condition     = contains(["staging", "production"], var.profile)
+    error_message = "The profile must be staging or production; development is for one machine."
+  }
+}
+
+variable "image" {
+  description = "The serving image, by digest."
+  type        = string
+
+  validation {
+    condition     = can(regex("@sha256:[0-9a-f]{64}$", var.image))
+    error_message = "The image must be named by its digest (...@sha256:...): replaying a decision needs the very same one."
+  }
+}
+
+variable "analytics_image" {
+  description = "The image's analytics stage, by digest: history, rebuilds, training."
+  type        = string
+
+  validation {
+    condition     = can(regex("@sha256:[0-9a-f]{64}$", var.analytics_image))
+    error_message = "The analytics image must be named by its digest (...@sha256:...)."
+  }
+}
+
+variable "agent_image" {
+  description = "CloudWatch's agent, mirrored to the registry of the global root, by digest."
+  type        = string
+
+  validation {
+    condition     = can(regex("@sha256:[0-9a-f]{64}$", var.agent_image))
+    error_message = "The agent's image must be named by its digest (...@sha256:...)."
+  }
+}
+
+variable "control_region" {
+  description = "Where the switches are: none of the topology's, since it has to be there when one of them is not."
+  type        = string
+  default     = "us-west-2"
+
+  validation {
+    condition     = !contains(keys(yamldecode(file("${path.module}/../../regions/topology.yaml")).regions), var.control_region)
+    error_message = "The control region must be none of the regions that it switches."
+  }
+}
+
+variable "zones" {
+  description = "Availability zones; as many as the cost table plans with (terraform/prices.toml)."
+  type        = number
+  default     = 3
+
+  validation {
+    condition     = var.zones >= 2 && var.zones <= 6
+    error_message = "A region needs 2 to 6 availability zones: one of them may be lost at any time."
+  }
+}
+
+variable "copies" {
+  description = "Local copies of other regions' counters, as `terraform output copies` of the mesh root tells: region to host:port|host:port."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition = length(setsubtract(
+      keys(var.copies), yamldecode(file("${path.module}/../../regions/topology.yaml")).regions[var.region].sources
+    )) == 0 && !contains(keys(var.copies), var.region)
+    error_message = "Copies can only be of other regions that the topology says this region reads."
+  }
+}
+
+variable "deletion_protection" {
+  description = "Whether what holds data or takes traffic refuses to go without a second thought."
+  type        = bool
+  default     = true
+}
+
+variable "alarm_address" {
+  description = "E-mail address that alarms and budgets tell."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[^@ ]+@[^@ ]+\\.[^@ ]+$", var.alarm_address))
+    error_message = "The alarm address must be an e-mail address."
+  }
+}
+
+variable "budget_dollars" {
+  description = "Expected bill of the region a month; `make estimate` tells of a plan."
+  type        = number
+
+  validation {
+    condition     = var.budget_dollars > 0
+    error_message = "The budget must be above 0 dollars."
+  }
+}
+
+variable "aws_max_retries" {
+  description = "Of a call of AWS by Terraform; few against a test double, which answers 500 for what it lacks."
+  type        = number
+  default     = 25
+}
