@@ -49,20 +49,21 @@ def run_apart(
 
     target = target_of(home, rate, keep_alive=name != "kills")
     match name:
-        case "descent":
-            return _descent(target, hold or 3.0, json=json)
-        case "kills":
-            return _kills(target, times, json=json)
-        case "freshness":
-            return _freshness(target, rate, hold or 30.0, json=json)
-        case "spread":
-            return _spread(target, home, rate, hold or 10.0, json=json)
         case "partition" | "twice" | "burst":
             from chaos.truth_commands import run_truth
 
-            return run_truth(name, target, home, rate, hold, json=json)
+            passed = run_truth(name, target, home, rate, hold, json=json)
+        case "descent":
+            passed = _descent(target, hold or 3.0, json=json)
+        case "kills":
+            passed = _kills(target, times, json=json)
+        case "freshness":
+            passed = _freshness(target, rate, hold or 30.0, json=json)
+        case "spread":
+            passed = _spread(target, home, rate, hold or 10.0, json=json)
         case _:
-            return _outage(target, name, hold or 60.0, json=json)
+            passed = _outage(target, name, hold or 60.0, json=json)
+    return passed
 
 
 def _exposure(home: Path, rate: float, hold_s: float, budget: int, *, json: bool) -> bool:

@@ -84,7 +84,7 @@ WIRE = {
         regions! {RegionRoute}, policy_version! integer, rates! {number}, tiers! {TierStanding},
         merchants! {string}, answer_key! string
     """,
-    "RegionRoute": "endpoint! string, weight! number",
+    "RegionRoute": "endpoint! string, weight! integer",
     "TierStanding": "bands! [Band], attempt_max! integer, hourly_max! integer",
     "Band": "up_to! integer|null, action! (approve|step_up|decline)",
 }
