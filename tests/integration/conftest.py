@@ -42,6 +42,7 @@ class FakeRegion:
         self.seen: Counter[str] = Counter()
         self.retries: list[str | None] = []
         self.outcomes: list[dict[str, str]] = []
+        self.outcomes_lost = 0
         self.stand_ins: dict[str, dict[str, object]] = {}
         self.tokens = TokenSigner(b"s" * 32)
         self._ids = DecisionIds(region=next(NUMBERS) % 200, writer=1)
@@ -108,6 +109,9 @@ class FakeRegion:
         if (other := await self._behave()) is not None:
             return other
         self.outcomes.append(await request.json())
+        if self.outcomes_lost:
+            self.outcomes_lost -= 1
+            return web.json_response({"detail": "taken, and not said"}, status=503)
         return web.json_response({}, status=202)
 
     async def _stand_in(self, request: web.Request) -> web.Response:

@@ -205,6 +205,18 @@ async def test_a_hedge_saves_a_slow_answer_and_the_other_decision_is_superseded(
     assert [region.seen["att_99"] for region in regions if region.seen["att_99"]] == [1, 1]
 
 
+async def test_a_report_that_is_sent_again_is_the_same_report(settings, regions):
+    async with StepdownClient(settings()) as client:
+        for number in range(30):
+            await client.decide(attempt(number))
+        regions[0].delay_s = lambda: 0.1
+        regions[0].outcomes_lost = 1
+        await client.decide(attempt(99))
+        await eventually(lambda: len(regions[0].outcomes) == 2)
+    first, again = regions[0].outcomes
+    assert again == first
+
+
 async def test_a_grey_region_is_ejected_within_five_seconds_and_comes_back(settings, regions):
     events = []
     rng = random.Random(5)

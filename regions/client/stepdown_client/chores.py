@@ -51,6 +51,7 @@ SUPERSEDE_TRIES = 3
 class _Superseded:
     endpoint: Endpoint
     decision_id: str
+    at: str  # once: the report sent again is the same report
     tries: int = 0
 
 
@@ -112,7 +113,8 @@ class Chores:
         if len(self._supersedes) >= SUPERSEDES_MAX:
             self.supersede_failed += 1
             return
-        self._supersedes.append(_Superseded(endpoint, decision_id))
+        at = datetime.fromtimestamp(self.clock.wall(), UTC).isoformat()
+        self._supersedes.append(_Superseded(endpoint, decision_id, at))
         self._posting.set()
 
     def wake(self) -> None:
@@ -232,7 +234,7 @@ class Chores:
         outcome = {
             "outcome_id": f"client-{one.decision_id.removeprefix('dec_')}",
             "kind": "superseded",
-            "occurred_at": datetime.fromtimestamp(self.clock.wall(), UTC).isoformat(),
+            "occurred_at": one.at,
             "decision_id": one.decision_id,
         }
         body = msgspec.json.encode(outcome)
