@@ -100,7 +100,7 @@ _HEADERS = (
 
 def openapi() -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
-    _, components = msgspec.json.schema_components(
+    _, schemas = msgspec.json.schema_components(
         (
             Attempt,
             Decision,
@@ -114,6 +114,8 @@ def openapi() -> dict[str, Any]:
         ),
         ref_template=_REF,
     )
+    # As readers get it: a default that is a tuple is a list there.
+    components = msgspec.json.decode(msgspec.json.encode(schemas))
     paths: dict[str, dict[str, Any]] = {}
     for operation in _OPERATIONS:
         paths.setdefault(operation.path, {})[operation.verb] = _described(operation)
