@@ -160,7 +160,7 @@ def test_the_document_is_what_the_structs_say():
         (Attempt, Decision, Outcome, Label, StandIn, Accepted, SignedRouting, Routing, Problem),
         ref_template="#/components/schemas/{name}",
     )
-    assert components == SCHEMAS
+    assert msgspec.json.decode(msgspec.json.encode(components)) == SCHEMAS
 
 
 def test_every_reference_leads_somewhere():
