@@ -74,6 +74,7 @@ cost: setup docs/results/bench-hot.json  ## what the whole system costs, from wh
 lock: setup  ## resolve the lock files again
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements/serve.lock
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 --all-extras pyproject.toml -o requirements/all.lock
+	@$(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 -c requirements/all.lock --extra aws --extra history --extra training --extra tracing pyproject.toml -o requirements/data.lock
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 requirements/peers.in -o requirements/peers.lock
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 requirements/go.in -o requirements/go.lock
 	@for peer in fastapi mlserver bentoml; do $(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 requirements/peer-$$peer.in -o requirements/peer-$$peer.lock; done

@@ -98,7 +98,7 @@ module "programs" {
   region             = var.region
   account            = local.account
   image              = var.image
-  analytics_image    = var.analytics_image
+  data_image         = var.data_image
   agent_image        = var.agent_image
   repositories       = var.name
   settings           = local.settings

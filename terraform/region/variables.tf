@@ -45,13 +45,13 @@ variable "image" {
   }
 }
 
-variable "analytics_image" {
-  description = "The image's analytics stage, by digest: history, rebuilds, training."
+variable "data_image" {
+  description = "The image's data stage, by digest: shipping, applying, history, training."
   type        = string
 
   validation {
-    condition     = can(regex("@sha256:[0-9a-f]{64}$", var.analytics_image))
-    error_message = "The analytics image must be named by its digest (...@sha256:...)."
+    condition     = can(regex("@sha256:[0-9a-f]{64}$", var.data_image))
+    error_message = "The data image must be named by its digest (...@sha256:...)."
   }
 }
 

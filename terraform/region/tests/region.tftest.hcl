@@ -18,14 +18,14 @@ override_resource {
 }
 
 variables {
-  region          = "us-east-1"
-  domain          = "pay.example.com"
-  image           = "123456789012.dkr.ecr.us-east-1.amazonaws.com/stepdown/service@sha256:0000000000000000000000000000000000000000000000000000000000000000"
-  analytics_image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/stepdown/analytics@sha256:0000000000000000000000000000000000000000000000000000000000000000"
-  agent_image     = "123456789012.dkr.ecr.us-east-1.amazonaws.com/stepdown/agent@sha256:0000000000000000000000000000000000000000000000000000000000000000"
-  endorsing_key   = "mrk-0123456789abcdef0123456789abcdef"
-  alarm_address   = "oncall@example.com"
-  budget_dollars  = 20000
+  region         = "us-east-1"
+  domain         = "pay.example.com"
+  image          = "123456789012.dkr.ecr.us-east-1.amazonaws.com/stepdown/service@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  data_image     = "123456789012.dkr.ecr.us-east-1.amazonaws.com/stepdown/data@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  agent_image    = "123456789012.dkr.ecr.us-east-1.amazonaws.com/stepdown/agent@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  endorsing_key  = "mrk-0123456789abcdef0123456789abcdef"
+  alarm_address  = "oncall@example.com"
+  budget_dollars = 20000
 }
 
 run "a_region_is_applied" {
@@ -35,4 +35,95 @@ run "a_region_is_applied" {
     condition     = output.settings.STEPDOWN_SOURCES == "us-east-1=primary.example.cache.amazonaws.com:6379"
     error_message = "A region that has joined nobody must read its own counters."
   }
+
+  assert {
+    condition     = output.settings.STEPDOWN_STORE == module.store.addresses && output.settings.STEPDOWN_STREAM == "kinesis:${aws_kinesis_stream.this.name}"
+    error_message = "Store and stream of the settings must be those that are made."
+  }
+
+  assert {
+    condition     = output.settings.STEPDOWN_OBJECT_STORAGE == "s3://${module.record.name}/segments" && output.settings.STEPDOWN_ANCHORS == "s3://${module.anchors.name}/heads"
+    error_message = "Record and anchors of the settings must be the buckets that are made."
+  }
+
+  assert {
+    condition     = output.settings.STEPDOWN_DATASTORE_TLS == "true" && contains(keys(local.secret_ids), "secrets/datastore") && output.settings.STEPDOWN_DATASTORE_PASSWORD_FILE == "/var/lib/stepdown/secrets/datastore"
+    error_message = "Datastores must be read over TLS with the password that hosts are given."
+  }
+
+  assert {
+    condition     = aws_route53_health_check.switch.invert_healthcheck && aws_route53_health_check.switch.resource_path == "/out/us-east-1" && aws_route53_health_check.switch.fqdn == "stepdown-123456789012-switches.s3.us-west-2.amazonaws.com"
+    error_message = "The switch must be the object that evacuation writes, and its absence must mean in."
+  }
+
+  assert {
+    condition     = aws_route53_health_check.region.child_health_threshold == 2 && length(aws_route53_health_check.region.child_healthchecks) == 2
+    error_message = "A region must be in only while it answers and its switch says so."
+  }
+
+  assert {
+    condition     = length(output.global_groups) == module.topology.regions["us-east-1"].shards
+    error_message = "Every shard that others read must have a global group."
+  }
+
+  assert {
+    condition     = alltrue([for template in aws_fis_experiment_template.this : length(template.stop_condition) == 1])
+    error_message = "Every experiment must stop by itself."
+  }
+}
+
+run "another_region_is_planned_with_its_copies" {
+  command = plan
+  variables {
+    region        = "ap-southeast-1"
+    copies        = { us-east-1 = "copy-1:6379", eu-west-1 = "copy-2:6379" }
+    alarm_address = "other@example.com"
+  }
+
+  assert {
+    condition     = startswith(aws_route53_record.shared.set_identifier, "ap-southeast-1")
+    error_message = "A region must have a latency record of its own."
+  }
+}
+
+run "refuses_a_region_that_the_topology_lacks" {
+  command = plan
+  variables {
+    region = "sa-east-1"
+  }
+  expect_failures = [var.region]
+}
+
+run "refuses_an_image_by_tag" {
+  command = plan
+  variables {
+    image = "stepdown/service:latest"
+  }
+  expect_failures = [var.image]
+}
+
+run "refuses_a_small_node_a_lone_zone_and_a_primary_without_a_replica" {
+  command = plan
+  variables {
+    store_node  = "cache.t4g.medium"
+    zones       = 1
+    store_nodes = 1
+  }
+  expect_failures = [var.store_node, var.zones, var.store_nodes]
+}
+
+run "refuses_a_copy_of_itself" {
+  command = plan
+  variables {
+    copies = { us-east-1 = "somewhere:6379" }
+  }
+  expect_failures = [var.copies]
+}
+
+run "refuses_three_passwords" {
+  command = plan
+  variables {
+    datastore_passwords = ["1", "2", "3"]
+  }
+  expect_failures = [var.datastore_passwords]
 }
