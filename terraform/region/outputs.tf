@@ -23,7 +23,7 @@ output "endpoint" {
   value       = "https://${local.here.endpoint}"
 }
 
-# What stands all the time, for `make estimate`.
+# What stands all the time, for `stepdown bench estimate`.
 output "nodes" {
   description = "Least number of machines by part and type, GB of volumes, stream shards, balancers."
   value = {

@@ -117,7 +117,7 @@ variable "alarm_address" {
 }
 
 variable "budget_dollars" {
-  description = "Expected bill of the region a month; `make estimate` tells of a plan."
+  description = "Expected bill of the region a month; `stepdown bench estimate` tells of a plan."
   type        = number
 
   validation {
