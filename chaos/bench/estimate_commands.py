@@ -27,9 +27,7 @@ def estimate(
     from chaos.bench.estimate import estimate_of, load_nodes
     from chaos.bench.prices import load_prices
 
-    found = estimate_of(
-        load_nodes(nodes), copies=copies, region=region, prices=load_prices(prices)
-    )
+    found = estimate_of(load_nodes(nodes), copies=copies, region=region, prices=load_prices(prices))
     if json:
         print_json(found)
         return

@@ -57,9 +57,10 @@ def missing() -> str | None:
     return None
 
 
-pytestmark = pytest.mark.skipif(
-    missing() is not None, reason=f"{missing()}: the roots are NOT tested here"
-)
+pytestmark = [
+    pytest.mark.skipif(missing() is not None, reason=f"{missing()}: the roots are NOT tested here"),
+    pytest.mark.timeout(2 * TESTS_S_MAX),
+]
 
 
 def terraform(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
