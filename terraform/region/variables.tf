@@ -76,14 +76,15 @@ variable "control_region" {
   }
 }
 
-variable "zones" {
-  description = "Availability zones; as many as the cost table plans with (terraform/prices.toml)."
-  type        = number
-  default     = 3
+# Named and not looked up: a zone that is impaired or new must not move every subnet.
+variable "zone_letters" {
+  description = "Availability zones, by letter; as many as the cost table plans with (terraform/prices.toml). Add at the end only: addresses go by place."
+  type        = list(string)
+  default     = ["a", "b", "c"]
 
   validation {
-    condition     = var.zones >= 2 && var.zones <= 6
-    error_message = "A region needs 2 to 6 availability zones: one of them may be lost at any time."
+    condition     = length(distinct(var.zone_letters)) >= 2 && length(var.zone_letters) <= 6 && alltrue([for letter in var.zone_letters : can(regex("^[a-z]$", letter))])
+    error_message = "A region needs 2 to 6 availability zones, each by its letter: one of them may be lost at any time."
   }
 }
 

@@ -48,11 +48,11 @@ run "refuses_an_image_by_tag" {
 run "refuses_a_small_node_a_lone_zone_and_a_primary_without_a_replica" {
   command = plan
   variables {
-    store_node  = "cache.t4g.medium"
-    zones       = 1
-    store_nodes = 1
+    store_node   = "cache.t4g.medium"
+    zone_letters = ["a"]
+    store_nodes  = 1
   }
-  expect_failures = [var.store_node, var.zones, var.store_nodes]
+  expect_failures = [var.store_node, var.zone_letters, var.store_nodes]
 }
 
 run "refuses_a_copy_of_itself" {
