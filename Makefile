@@ -8,7 +8,7 @@ TOOLS  := .stepdown-tools
 TOXIPROXY := github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup toxiproxy up down check test prices cost lock clean
+.PHONY: checkov help setup toxiproxy up down check test prices cost lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,11 +71,22 @@ cost: setup docs/results/bench-hot.json  ## what the whole system costs, from wh
 	  mv docs/results/bench-$$what.json.new docs/results/bench-$$what.json || exit 1; done
 	@$(BIN)/stepdown bench cost --write README.md
 
+# In an environment of its own: what it needs would change ours.
+$(TOOLS)/checkov/.ready: requirements/checkov.lock | $(VENV)/.ready
+	@$(PYTHON) -m venv --clear $(TOOLS)/checkov
+	@$(BIN)/uv pip install -q --python $(TOOLS)/checkov/bin/python --require-hashes -r requirements/checkov.lock
+	@touch $@
+
+checkov: $(TOOLS)/checkov/.ready  ## scan Terraform's files for what is unsafe; offline once installed
+	@$(TOOLS)/checkov/bin/checkov -d terraform --framework terraform --compact --quiet --skip-download
+
 lock: setup  ## resolve the lock files again
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements/serve.lock
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 --all-extras pyproject.toml -o requirements/all.lock
+	@$(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 -c requirements/all.lock --extra aws --extra history --extra training --extra tracing pyproject.toml -o requirements/data.lock
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 requirements/peers.in -o requirements/peers.lock
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 requirements/go.in -o requirements/go.lock
+	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 requirements/checkov.in -o requirements/checkov.lock
 	@for peer in fastapi mlserver bentoml; do $(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 requirements/peer-$$peer.in -o requirements/peer-$$peer.lock; done
 
 clean: down  ## stop, and remove the environment and all local state

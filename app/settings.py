@@ -40,10 +40,11 @@ class ConfigurationError(OperatorError):
 
 
 class Shard(msgspec.Struct, frozen=True):
-    """Address of one shard's server."""
+    """Address of one shard's server; `tls` where it is reached over TLS, its name verified."""
 
     host: str
     port: int
+    tls: bool = False
 
 
 class KinesisAddress(msgspec.Struct, frozen=True):
@@ -84,6 +85,8 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             region alone, at its own API's address.
         sources: `region=host:port[|host:port...]`, comma separated: one store per home region.
         store: `host:port[|host:port...]` of this region's own store, written by the applier.
+        datastore_tls: whether the datastores are reached over TLS, as ElastiCache's with a password
+            are; their names are verified by the system's authorities.
         datastore_password_file: file with the datastores' password; empty for none.
         deadline_target_ms: what a decision should take at most.
         deadline_hard_ms: what a decision must take at most.
@@ -132,6 +135,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     endpoints: str = ""
     sources: str = "us-east-1=127.0.0.1:18010"
     store: str = "127.0.0.1:18010"
+    datastore_tls: bool = False
     datastore_password_file: str = ""
     deadline_target_ms: Annotated[int, Meta(ge=20, le=1_000)] = 80
     deadline_hard_ms: Annotated[int, Meta(ge=20, le=1_000)] = 100
@@ -206,7 +210,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             if not name:
                 raise ConfigurationError("stream: kinesis:<name> has no name.")
             return KinesisAddress(name)
-        return _shard(self.stream, "stream")
+        return _shard(self.stream, "stream", tls=self.datastore_tls)
 
     def object_storage_address(self) -> Path | S3Address:
         """Where sealed journal segments go."""
@@ -240,12 +244,15 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             region, _, shards = part.strip().partition("=")
             if not region or region in found:
                 raise ConfigurationError(f"sources: {part!r} names no region, or one named before.")
-            found[region] = SourceAddress(region, _shards(shards, "sources"))
+            found[region] = SourceAddress(region, self._shards(shards, "sources"))
         return tuple(found.values())
 
     def store_shards(self) -> tuple[Shard, ...]:
         """The shards of this region's own store."""
-        return _shards(self.store, "store")
+        return self._shards(self.store, "store")
+
+    def _shards(self, text: str, setting: str) -> tuple[Shard, ...]:
+        return tuple(_shard(part, setting, tls=self.datastore_tls) for part in text.split("|"))
 
     def datastore_password(self) -> str | None:
         """The datastores' password, from its file."""
@@ -326,12 +333,8 @@ def _path(kind: type, value: object) -> Path:
     raise NotImplementedError
 
 
-def _shards(text: str, setting: str) -> tuple[Shard, ...]:
-    return tuple(_shard(part, setting) for part in text.split("|"))
-
-
-def _shard(text: str, setting: str) -> Shard:
+def _shard(text: str, setting: str, *, tls: bool) -> Shard:
     host, _, port = text.strip().rpartition(":")
     if not host or not port.isdecimal() or not 1 <= int(port) <= 65_535:
         raise ConfigurationError(f"{setting}: {text!r} is not host:port.")
-    return Shard(host, int(port))
+    return Shard(host, int(port), tls)

@@ -13,6 +13,7 @@ called again by the next command.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from typing import Any, cast
 
@@ -57,6 +58,7 @@ class ShardClient:
         self._greeting: list[Command] = [("CLIENT", "SETNAME", "stepdown-scorer")]
         if password is not None:
             self._greeting.insert(0, ("AUTH", password))
+        self._tls = ssl.create_default_context() if shard.tls else None
         self._waiting: list[tuple[bytes, _Reply]] = []
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -96,6 +98,7 @@ class ShardClient:
                     lambda: _Connection(self._region, self._timeout_s),
                     self._shard.host,
                     self._shard.port,
+                    ssl=self._tls,
                 )
         except TimeoutError:
             error = DependencyTimeout("no connection in time", dependency=self._region)

@@ -26,6 +26,7 @@ def connect(
         host=shard.host,
         port=shard.port,
         password=password,
+        ssl=shard.tls,  # certificate and host name are verified, as is the driver's default
         protocol=2,
         socket_timeout=timeout_s,
         socket_connect_timeout=1.0,

@@ -23,6 +23,7 @@ from app.errors import OperatorError
 from app.features.names import FeatureSetName
 from app.models.training.names import Protocol
 from chaos.bench.cost_commands import cost, sizes
+from chaos.bench.estimate_commands import estimate
 
 if TYPE_CHECKING:
     from chaos.bench.region import BenchRegion
@@ -36,6 +37,7 @@ PlotOption = Annotated[Path | None, typer.Option(help="SVG file to draw.")]
 bench = typer.Typer(no_args_is_help=True, help="Measure costs, and models beside their peers.")
 bench.command("sizes")(sizes)
 bench.command("cost")(cost)
+bench.command("estimate")(estimate)
 
 
 @bench.command("write-side")

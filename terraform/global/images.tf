@@ -1,7 +1,7 @@
 # The service's images, brought to each region, so that a region starts without any other.
 
 resource "aws_ecr_repository" "this" {
-  for_each             = toset(["service", "analytics", "agent"])
+  for_each             = toset(["service", "data", "agent"])
   name                 = "${var.name}/${each.key}"
   image_tag_mutability = "IMMUTABLE" # replaying a decision needs the very image that made it
 

@@ -8,7 +8,7 @@ output "copies" {
   }
 }
 
-# What stands all the time, for `make estimate`; of the type that the global group has.
+# What stands all the time, for `stepdown bench estimate`; of the type that the global group has.
 output "copy_nodes" {
   description = "Datastore nodes of the copies."
   value       = length(local.copies) * var.copy_nodes

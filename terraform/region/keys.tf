@@ -14,6 +14,9 @@ resource "aws_kms_alias" "this" {
 }
 
 data "aws_iam_policy_document" "key" {
+  # checkov:skip=CKV_AWS_109:In the policy of a key, its only resource is the key itself
+  # checkov:skip=CKV_AWS_111:In the policy of a key, its only resource is the key itself
+  # checkov:skip=CKV_AWS_356:In the policy of a key, its only resource is the key itself
   # Access is given by IAM; without this statement nobody could ever change the key again.
   statement {
     sid       = "Account"

@@ -26,14 +26,6 @@ provider "aws" {
 
 data "aws_caller_identity" "this" {}
 
-data "aws_availability_zones" "this" {
-  state = "available"
-  filter { # a local zone has no balancer and no datastore
-    name   = "opt-in-status"
-    values = ["opt-in-not-required"]
-  }
-}
-
 module "topology" {
   source = "../modules/topology"
   domain = var.domain
@@ -42,7 +34,7 @@ module "topology" {
 locals {
   here    = module.topology.regions[var.region]
   account = data.aws_caller_identity.this.account_id
-  zones   = slice(sort(data.aws_availability_zones.this.names), 0, var.zones)
+  zones   = [for letter in var.zone_letters : "${var.region}${letter}"]
   # Bucket names are unique in all of AWS.
   bucket      = "${var.name}-${local.account}-${var.region}"
   shared_name = "decisions.${var.domain}"

@@ -8,6 +8,7 @@ module "network" {
 }
 
 resource "aws_security_group" "hosts" {
+  # checkov:skip=CKV2_AWS_5:Attached by the launch templates of modules/hosts
   name        = "${var.name}-hosts"
   description = "Hosts: from the balancer; to datastores, AWS endpoints and S3, nowhere else"
   vpc_id      = module.network.vpc_id

@@ -23,16 +23,16 @@ output "endpoint" {
   value       = "https://${local.here.endpoint}"
 }
 
-# What stands all the time, for `make estimate`.
+# What stands all the time, for `stepdown bench estimate`.
 output "nodes" {
   description = "Least number of machines by part and type, GB of volumes, stream shards, balancers."
   value = {
     hosts = {
-      scorers = { type = var.scorer_host, count = var.scorer_hosts.min * var.zones }
+      scorers = { type = var.scorer_host, count = var.scorer_hosts.min * length(local.zones) }
       applier = { type = var.applier_host, count = 2 }
     }
     datastores    = { (var.store_node) = local.here.shards * var.store_nodes }
-    volume_gb     = var.volume_gb * (var.scorer_hosts.max * var.zones + 2)
+    volume_gb     = var.volume_gb * (var.scorer_hosts.max * length(local.zones) + 2)
     stream_shards = var.stream_shards
     balancers     = 1
   }

@@ -11,7 +11,7 @@ resource "aws_ecs_task_definition" "training" {
 
   container_definitions = jsonencode([{
     name      = "training"
-    image     = var.analytics_image
+    image     = var.data_image
     essential = true
     command = [
       "/opt/stepdown/bin/stepdown", "train", "--home", "${local.home}/training", "--region", var.region,

@@ -12,7 +12,7 @@ locals {
     STEPDOWN_API_PORT                = tostring(local.api_port)
     STEPDOWN_OPERATIONS_PORT         = tostring(local.operations_port)
     STEPDOWN_WORKERS                 = tostring(var.scorer_workers)
-    STEPDOWN_FLEET_HOSTS             = tostring(var.scorer_hosts.max * var.zones * local.fleet_regions) # too many errs on the side of less risk
+    STEPDOWN_FLEET_HOSTS             = tostring(var.scorer_hosts.max * length(local.zones) * local.fleet_regions) # too many errs on the side of less risk
     STEPDOWN_ENDPOINTS               = join(",", [for name, region in module.topology.regions : "${name}=https://${region.endpoint}"])
     STEPDOWN_SOURCES                 = join(",", concat(["${var.region}=${module.store.addresses}"], [for name in sort(keys(var.copies)) : "${name}=${var.copies[name]}"]))
     STEPDOWN_STORE                   = module.store.addresses
@@ -98,7 +98,7 @@ module "programs" {
   region             = var.region
   account            = local.account
   image              = var.image
-  analytics_image    = var.analytics_image
+  data_image         = var.data_image
   agent_image        = var.agent_image
   repositories       = var.name
   settings           = local.settings

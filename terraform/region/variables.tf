@@ -45,13 +45,13 @@ variable "image" {
   }
 }
 
-variable "analytics_image" {
-  description = "The image's analytics stage, by digest: history, rebuilds, training."
+variable "data_image" {
+  description = "The image's data stage, by digest: shipping, applying, history, training."
   type        = string
 
   validation {
-    condition     = can(regex("@sha256:[0-9a-f]{64}$", var.analytics_image))
-    error_message = "The analytics image must be named by its digest (...@sha256:...)."
+    condition     = can(regex("@sha256:[0-9a-f]{64}$", var.data_image))
+    error_message = "The data image must be named by its digest (...@sha256:...)."
   }
 }
 
@@ -76,14 +76,15 @@ variable "control_region" {
   }
 }
 
-variable "zones" {
-  description = "Availability zones; as many as the cost table plans with (terraform/prices.toml)."
-  type        = number
-  default     = 3
+# Named and not looked up: a zone that is impaired or new must not move every subnet.
+variable "zone_letters" {
+  description = "Availability zones, by letter; as many as the cost table plans with (terraform/prices.toml). Add at the end only: addresses go by place."
+  type        = list(string)
+  default     = ["a", "b", "c"]
 
   validation {
-    condition     = var.zones >= 2 && var.zones <= 6
-    error_message = "A region needs 2 to 6 availability zones: one of them may be lost at any time."
+    condition     = length(distinct(var.zone_letters)) >= 2 && length(var.zone_letters) <= 6 && alltrue([for letter in var.zone_letters : can(regex("^[a-z]$", letter))])
+    error_message = "A region needs 2 to 6 availability zones, each by its letter: one of them may be lost at any time."
   }
 }
 
@@ -117,7 +118,7 @@ variable "alarm_address" {
 }
 
 variable "budget_dollars" {
-  description = "Expected bill of the region a month; `make estimate` tells of a plan."
+  description = "Expected bill of the region a month; `stepdown bench estimate` tells of a plan."
   type        = number
 
   validation {

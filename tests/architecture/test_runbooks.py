@@ -31,7 +31,8 @@ def mentioned():
 
 
 def test_each_operation_has_a_page_and_each_page_an_operation():
-    assert {page.stem for page in PAGES} == OPERATIONS
+    # Terraform is no command of ours; its page's commands are not of a shell that we check.
+    assert {page.stem for page in PAGES} == OPERATIONS | {"terraform"}
     assert set(ROOT.commands["regions"].commands) == OPERATIONS
 
 

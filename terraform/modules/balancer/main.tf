@@ -35,6 +35,7 @@ resource "aws_vpc_security_group_egress_rule" "scorers" {
 }
 
 resource "aws_lb" "this" {
+  # checkov:skip=CKV2_AWS_76:AWSManagedRulesKnownBadInputsRuleSet is among the managed rules of firewall.tf
   name               = var.name
   load_balancer_type = "application"
   internal           = false

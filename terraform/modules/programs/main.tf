@@ -30,8 +30,9 @@ locals {
 
   daemons = { for name, program in local.programs : name => program if name != "applier" }
 
-  # The processes of these packages are the image's `analytics` stage: no scorer has chDB or Arrow.
-  images = { for name, program in local.programs : name => contains(["historian", "applier"], name) ? var.analytics_image : var.image }
+  # What calls AWS or holds history is of the image's `data` stage: no scorer has boto3, chDB or Arrow.
+  data   = ["shipper", "applier", "historian"]
+  images = { for name, program in local.programs : name => contains(local.data, name) ? var.data_image : var.image }
 
   environment = [for name in sort(keys(var.settings)) : { name = name, value = var.settings[name] }]
 }

@@ -18,7 +18,7 @@ variable "image" {
   type        = string
 }
 
-variable "analytics_image" {
+variable "data_image" {
   description = "Of those that read or write history, by digest."
   type        = string
 }

@@ -4,10 +4,6 @@ mock_data "aws_caller_identity" {
   defaults = { account_id = "123456789012" }
 }
 
-mock_data "aws_availability_zones" {
-  defaults = { names = ["zone-a", "zone-b", "zone-c", "zone-d"] }
-}
-
 mock_data "aws_iam_policy_document" {
   defaults = { json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" }
 }
@@ -22,10 +18,6 @@ mock_data "aws_route53_zone" {
 
 mock_data "aws_secretsmanager_random_password" {
   defaults = { random_password = "0123456789abcdef0123456789abcdef" }
-}
-
-mock_data "aws_elasticache_replication_group" {
-  defaults = { arn = "arn:aws:elasticache:us-east-1:123456789012:replicationgroup:x" }
 }
 
 mock_resource "aws_elasticache_replication_group" {
