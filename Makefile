@@ -8,7 +8,7 @@ TOOLS  := .stepdown-tools
 TOXIPROXY := github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
 
 .DEFAULT_GOAL := help
-.PHONY: checkov help setup toxiproxy up down check test prices cost lock clean
+.PHONY: checkov terraform-moto help setup toxiproxy up down check test prices cost lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -80,6 +80,9 @@ $(TOOLS)/checkov/.ready: requirements/checkov.lock | $(VENV)/.ready
 
 checkov: $(TOOLS)/checkov/.ready  ## scan Terraform's files for what is unsafe; offline once installed
 	@$(TOOLS)/checkov/bin/checkov -d terraform --framework terraform --compact --quiet --skip-download
+
+terraform-moto: setup  ## apply, plan again and destroy on moto what moto can do (minutes; STEPDOWN_TF_PLUGIN_DIR)
+	@$(BIN)/pytest -q tests/terraform
 
 lock: setup  ## resolve the lock files again
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements/serve.lock
