@@ -45,8 +45,12 @@ def test_every_command_of_the_table_exists(stepdown, tmp_path):
 
 
 def test_links_lead_somewhere():
+    headings = re.findall(r"^#+ (.+)$", README, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
     for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert (Path(__file__).parents[2] / target).exists(), target
+        path, _, anchor = target.partition("#")
+        assert (Path(__file__).parents[2] / path).exists(), target
+        assert path or anchor in anchors, target
 
 
 def test_every_rung_and_its_figure_is_in_the_table():

@@ -95,11 +95,11 @@ def modelled(events):
             if (id := event.ids.get(counter.entity)) is None:
                 continue
             cells = found[key(TENANT, counter.entity, id)]
+            fold = FOLDS[counter.aggregate]
             if event.what & names(counter.counts):
-                fold = FOLDS[counter.aggregate]
                 cells[counter.name] = fold(cells[counter.name], counter, event)
             if event.what & names(counter.minus):
-                cells[counter.name, -1] += 1
+                cells[counter.name, -1] = fold(cells[counter.name, -1], counter, event)
     return {name: dict(cells) for name, cells in found.items() if cells}
 
 
