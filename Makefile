@@ -54,7 +54,7 @@ check: setup  ## lint, types, import directions, unit tests (under 3 minutes)
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/pytest -q -n 2 tests/unit tests/property tests/architecture
 
-test: check  ## everything that CI runs (about 15 minutes)
+test: check  ## everything that CI runs (about 20 minutes)
 	@$(MAKE) --no-print-directory toxiproxy || echo "Toxiproxy cannot be had (see above); tests that need it are skipped."
 	@$(BIN)/pytest -q -n 2 --dist loadfile tests/integration tests/contract
 	@$(BIN)/pytest -q tests/drills
