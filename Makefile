@@ -56,7 +56,7 @@ check: setup  ## lint, types, import directions, unit tests (under 3 minutes)
 
 test: check  ## everything that CI runs (about 20 minutes)
 	@$(MAKE) --no-print-directory toxiproxy || echo "Toxiproxy cannot be had (see above); tests that need it are skipped."
-	@$(BIN)/pytest -q -n 2 --dist loadfile tests/integration tests/contract
+	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/integration tests/contract
 	@$(BIN)/pytest -q tests/drills
 
 prices: setup  ## measure what each rung costs, write it into README.md (DATA=file of the public set)

@@ -24,6 +24,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from app.api.wire import Decision
 from app.candidate import Candidate
 from app.features.vector import Row
 from app.policy import Policy
@@ -112,7 +113,7 @@ class Background:
             pressed=self._pressed, dropped=self._dropped
         )
 
-    def decided(self, made: Made) -> None:
+    def decided(self, made: Made, answer: Decision) -> None:  # noqa: ARG002 - as all followers
         """Follow an answer, if it is in the share."""
         if self._rng.random() >= self._share:
             return

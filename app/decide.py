@@ -1,7 +1,7 @@
 """The pipeline of one decision, on one page.
 
     candidate -> ladder, and beside it the claim on the attempt id -> policy -> stand-in budget
-              -> record -> answer -> of a share, what follows in the background
+              -> record -> answer, and whoever follows decisions is told
 
 Nothing here retries, waits for another region or can refuse to answer: what fails is the
 ladder's business, and the ladder ends on a rung that cannot fail.
@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 
 from app.api.auth import Caller
 from app.api.problem import Conflict
 from app.api.wire import Attempt, Decision
-from app.background import Background
 from app.candidate import Candidate, entity_ids
 from app.event_time import EventTime
 from app.features.directory import Directory, MerchantEntry
@@ -34,7 +34,7 @@ from app.record.token import TokenSigner, body_hash
 from app.rule_inputs import rule_inputs
 from app.stand_in import StandIn
 from app.telemetry import Telemetry
-from app.tracing import Trace, Tracing
+from app.tracing import Trace
 from app.verdict import act, instead_of_approval
 from fallback.brake import BrakeKind, VelocityBrake
 from fallback.deadline import Deadline
@@ -43,7 +43,7 @@ from fallback.pressure import Pressure
 from fallback.rules import RuleSet
 from fallback.rung import Action, Reason
 
-__all__ = ["Decider", "InForce"]
+__all__ = ["Decider", "Follower", "InForce"]
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,14 @@ class _Weighed:
     withheld: str | None
 
 
+class Follower(Protocol):
+    """What is told of every decision that was made and recorded; it must not wait."""
+
+    def decided(self, made: Made, answer: Decision) -> None:
+        """A decision was made."""
+        ...
+
+
 class Decider:
     """Decides payment attempts in one process."""
 
@@ -94,8 +102,7 @@ class Decider:
         recorder: Recorder,
         signer: TokenSigner,
         telemetry: Telemetry,
-        tracing: Tracing | None,
-        background: Background | None,
+        followers: Sequence[Follower],
         time: EventTime,
     ) -> None:
         self._region = region
@@ -108,8 +115,7 @@ class Decider:
         self._recorder = recorder
         self._signer = signer
         self._telemetry = telemetry
-        self._tracing = tracing
-        self._background = background
+        self._followers = tuple(followers)
         self._time = time
         self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(Decision).decode
@@ -176,11 +182,12 @@ class Decider:
             self._recorder.write(made.record(answer))
         except Exception as error:  # noqa: BLE001 - see `_bug`
             self._bug("record", error)
-        if self._tracing is not None:
-            self._tracing.decided(made, answer)
         self._claims.settle(caller.tenant, attempt.attempt_id, identity, self._encode(answer))
-        if self._background is not None:
-            self._background.decided(made)
+        for follower in self._followers:
+            try:
+                follower.decided(made, answer)
+            except Exception as error:  # noqa: BLE001 - see `_bug`
+                self._bug(type(follower).__name__.lower(), error)
         return answer
 
     def candidate(self, attempt: Attempt, tenant: str, retry: int = 0) -> Candidate:

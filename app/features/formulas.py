@@ -62,11 +62,11 @@ class Formulas:
         Returns:
             Shape (rows, features).
         """
-        if kernel.BUILT and values.dtype == np.float64:
+        if kernel.BUILT:
             result = np.empty((len(values), self._width), dtype=np.float32)
             kernel.compute(
                 self._plan,
-                np.ascontiguousarray(values),
+                np.ascontiguousarray(values, dtype=np.float64),
                 amount=np.ascontiguousarray(amount, dtype=np.float64),
                 now_ms=np.ascontiguousarray(now_ms, dtype=np.int64),
                 priors=(PRIOR_RATE, PRIOR_ATTEMPTS, DEVIATION_COUNT_MIN),

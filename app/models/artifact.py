@@ -49,6 +49,7 @@ ARTIFACT = "artifact.json"
 GOLDEN = "golden.msgpack"
 # The same evaluator on the same architecture gives the same bits; others differ in the last ones.
 GOLDEN_TOLERANCE = 1e-9
+_TRAINING_TEXTS = ("params", "training", "output_options")  # parsed again with every call
 
 log = logging.getLogger(__name__)
 
@@ -158,9 +159,6 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True):
     numbers: bytes
     categories: list[list[bytes]]
     raw: list[float]
-
-
-_TRAINING_TEXTS = ("params", "training", "output_options")
 
 
 @dataclass(frozen=True, slots=True)

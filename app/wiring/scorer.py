@@ -135,8 +135,7 @@ class Scorer:
             recorder=records.recorder,
             signer=records.token_signer,
             telemetry=shared.telemetry,
-            tracing=self._tracing,
-            background=self._background,
+            followers=[one for one in (self._tracing, self._background) if one is not None],
             time=shared.time,
         )
 

@@ -131,7 +131,7 @@ class Bench:
         made = SimpleNamespace(
             candidate=candidate, descent=descent, action=action, withheld=more.get("withheld")
         )
-        self.worker.decided(made)
+        self.worker.decided(made, answer=None)
 
     def counted(self, name):
         return {

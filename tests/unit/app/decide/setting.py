@@ -128,7 +128,7 @@ class ScriptedStandIn:
 class Pipeline:
     """A decider with everything real but the scores, the directory and the journal."""
 
-    def __init__(self, *, followed=0.0):
+    def __init__(self, *, followed=0.0, followers=()):
         self.clock = ManualClock()
         self.full = ScriptedRung()
         self.directory = Directory()
@@ -158,8 +158,7 @@ class Pipeline:
             recorder=self.records,
             signer=self.signer,
             telemetry=self.telemetry,
-            tracing=None,
-            background=self._background(followed),
+            followers=[*followers, self._background(followed)],
             time=ReplayTime(wall=lambda: RECEIVED_MS),
         )
 

@@ -158,6 +158,20 @@ async def test_what_follows_in_the_background_touches_nothing_of_live_traffic():
     assert pipeline.candidate().velocity == {Entity.CARD: 2}
 
 
+async def test_a_follower_that_fails_costs_neither_the_answer_nor_the_next_follower():
+    class Broken:
+        def decided(self, made, answer):
+            raise OSError("no room")
+
+    pipeline = Pipeline(followed=1.0, followers=[Broken()])
+    pipeline.full.score = SourceUnavailable("gone")
+    decision = await pipeline.decide()
+    assert (decision.rung, len(pipeline.claims.settled)) == ("rules", 1)
+    assert pipeline.telemetry.counters["bugs\0broken"] == 1
+    await pipeline.background.work_off()
+    assert [key for key in pipeline.telemetry.counters if key.startswith("agreement")]
+
+
 async def test_an_attempt_that_got_no_answer_is_not_followed():
     pipeline = Pipeline(followed=1.0)
     pipeline.claims.says = Claim(ClaimState.OTHER_BODY)
