@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import stat
+from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import msgspec
@@ -116,6 +118,26 @@ def test_every_link_has_half_the_round_trip_of_the_topology_in_each_direction(tm
     assert (call.listen, call.upstream, call.latency_ms) == (30_126, 30_100, 40.0)
 
 
+def test_nothing_is_copied_from_one_cell_of_regions_to_another(tmp_path):
+    cells = [("us-east-1", "us-west-2", "ca-central-1"), ("eu-west-1", "eu-north-1", "eu-south-1")]
+    topology = tmp_path / "topology.yaml"
+    topology.write_text(_cells(cells))
+    names = [name for cell in cells for name in cell]
+    settings = WorldSettings(home=tmp_path, port_base=30_000, regions=tuple(names))
+    plan = embedded_plan(settings, load_topology(topology))
+    for cell in cells:
+        for region in cell:
+            copies = {
+                spec.name.removeprefix(f"{region}/replica-")
+                for spec in plan.processes
+                if spec.name.startswith(f"{region}/replica-")
+            }
+            assert copies == {other for other in cell if other != region}
+    carried = {(link.near, link.far) for link in plan.links if link.carries == "replication"}
+    assert carried == {(a, b) for cell in cells for a in cell for b in cell if a != b}
+    assert len({link.listen for link in plan.links}) == len(plan.links)
+
+
 def test_a_lone_region_has_no_links_and_no_network(tmp_path):
     plan = plan_of(tmp_path, "us-east-1")
     assert (plan.links, plan.network_port) == ((), None)
@@ -226,3 +248,16 @@ def test_proxies_stand_before_a_region_s_own_datastores_only_where_that_is_asked
     assert sources["us-east-1"] == f"127.0.0.1:{own['store:eu-west-1:us-east-1:0'].listen}"
     listens = [link.listen for link in all_.links]
     assert len(set(listens)) == len(listens)
+
+
+def _cells(cells: Sequence[Sequence[str]]) -> str:
+    """A topology of cells, every region of one reading all of it."""
+    names = [name for cell in cells for name in cell]
+    regions = {
+        name: {"number": names.index(name), "shards": 1, "sources": [name, *set(cell) - {name}]}
+        for cell in cells
+        for name in cell
+    }
+    links = [{"between": pair, "round_trip_ms": 50} for pair in combinations(names, 2)]
+    said = {"endpoint_host": "{region}.{domain}", "retired_numbers": [], "regions": regions}
+    return msgspec.json.encode({**said, "links": links}).decode()
