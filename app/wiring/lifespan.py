@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from app.api.hot import LoopLag
 from app.background import Background
+from app.features import kernel
 from app.features.online import Source
 from app.readiness import Holdings, Probes
 from app.record.recorder import Recorder
@@ -56,6 +57,8 @@ class Lifespan:
     async def run(self, _: FastAPI) -> AsyncIterator[None]:
         """The lifespan, as ASGI has it."""
         _spare_what_stays()
+        if not kernel.BUILT:
+            log.warning("no compiled kernel: numpy merges instead, slower; 'make setup' builds it")
         works = [self.lag.measure(), self.probes.run(), self._follow(), self._push()]
         if self.tracing is not None:
             works.append(self.tracing.run())
@@ -66,6 +69,8 @@ class Lifespan:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self.tracing is not None:
+            await self.tracing.flush()
         for source in self.sources:
             await source.close()
         self.recorder.close()
