@@ -8,7 +8,7 @@ TOOLS  := .stepdown-tools
 TOXIPROXY := github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
 
 .DEFAULT_GOAL := help
-.PHONY: checkov terraform-moto help setup toxiproxy up down check test prices cost lock clean
+.PHONY: checkov terraform-moto help setup toxiproxy up down check test prices hot cost lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,8 +63,17 @@ prices: setup  ## measure what each rung costs, write it into README.md (DATA=fi
 	@test -n "$(DATA)" || { echo "name the public set: make prices DATA=handbook_raw.parquet MAPPING=examples/handbook.yaml"; exit 2; }
 	@$(BIN)/stepdown prices --ablate --public "$(DATA)" --mapping "$(MAPPING)" --write README.md
 
+KEEP = > docs/results/bench-$(1).json.new && mv docs/results/bench-$(1).json.new docs/results/bench-$(1).json
 docs/results/bench-hot.json: | $(VENV)/.ready
-	@$(BIN)/stepdown bench hot --row sources-3 --row accelerated-3 --json > $@.new && mv $@.new $@
+	@$(BIN)/stepdown bench hot --all --peers --seconds 8 --plot docs/results/bench-hot.svg --json $(call KEEP,hot)
+
+hot: setup  ## what a decision costs, beside peers; written into README.md (an hour, on a machine of its own)
+	@$(BIN)/stepdown bench hot --all --peers --seconds 8 --plot docs/results/bench-hot.svg --json $(call KEEP,hot)
+	@$(BIN)/stepdown bench hot --row applier-off --row full --seconds 60 --json $(call KEEP,calm)
+	@$(BIN)/stepdown bench overload --plot docs/results/bench-overload.svg --json $(call KEEP,overload)
+	@$(BIN)/stepdown bench deadlines --seconds 15 --json $(call KEEP,deadlines)
+	@$(BIN)/stepdown bench soak --json $(call KEEP,soak)
+	@$(BIN)/stepdown bench page --write README.md
 
 cost: setup docs/results/bench-hot.json  ## what the whole system costs, from what is measured, written into README.md
 	@for what in write-side sizes; do \

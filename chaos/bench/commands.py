@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -22,7 +23,7 @@ from app.command_line import (
 from app.errors import OperatorError
 from app.features.names import FeatureSetName
 from app.models.training.names import Protocol
-from chaos.bench.cost_commands import cost, sizes
+from chaos.bench.cost_commands import cost, page, sizes
 from chaos.bench.estimate_commands import estimate
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ PlotOption = Annotated[Path | None, typer.Option(help="SVG file to draw.")]
 bench = typer.Typer(no_args_is_help=True, help="Measure costs, and models beside their peers.")
 bench.command("sizes")(sizes)
 bench.command("cost")(cost)
+bench.command("page")(page)
 bench.command("estimate")(estimate)
 
 
@@ -115,7 +117,7 @@ def hot(
             )
     if plot is not None:
         plot_rows(plot, said["rows"], said["peers"])
-    print_json(said) if json else print_hot(said)
+    print_json(_dated(said)) if json else print_hot(said)
 
 
 @bench.command("overload")
@@ -151,7 +153,7 @@ def overload(
     if plot is not None:
         title = f"Rungs at {calm:g}, {peak:g} and {calm:g} times saturation"
         plot_rungs(plot, said["rungs_by_second"], title)
-    print_json(said) if json else print_overload(said)
+    print_json(_dated(said)) if json else print_overload(said)
 
 
 @bench.command("deadlines")
@@ -180,7 +182,7 @@ def deadlines(
             report=report,
         )
     if json:
-        print_json({"rate": round(rate, 1), "rows": found})
+        print_json(_dated({"rate": round(rate, 1), "rows": found}))
     else:
         print_deadlines(rate, found)
 
@@ -203,7 +205,12 @@ def soak(
         )
     if not json:
         del found["samples"]
-    print_said(found, json=json)
+    print_said(_dated(found), json=json)
+
+
+def _dated(said: Mapping[str, Any]) -> dict[str, Any]:
+    """A result with the day that it is of: it is kept."""
+    return {"measured_on": datetime.now(UTC).date().isoformat(), **said}
 
 
 @contextmanager

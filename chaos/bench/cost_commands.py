@@ -1,4 +1,4 @@
-"""Commands of the cost table: `sizes` measures for it, `cost` makes it."""
+"""Commands of the README's tables: `sizes` measures for `cost`; `cost` and `page` make them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from app.command_line import HomeOption, JsonOption, print_json, print_said, progress
 from app.errors import OperatorError
 
-__all__ = ["cost", "sizes"]
+__all__ = ["cost", "page", "sizes"]
 
 
 def sizes(
@@ -39,6 +39,25 @@ def sizes(
                 region, sources=row.shape.sources, seconds=seconds, connections=connections
             )
     print_said(msgspec.to_builtins(found), json=json)
+
+
+def page(
+    results: Annotated[
+        Path, typer.Option(help="Folder with bench-{hot,calm,overload,deadlines,soak}.json.")
+    ] = Path("docs/results"),
+    write: Annotated[
+        Path | None, typer.Option(metavar="PAGE", help="Page whose section `hot` to write.")
+    ] = None,
+) -> None:
+    """What a decision costs, from kept results: tables in Markdown, printed or into a page."""
+    from app.marked_section import write_section
+    from chaos.bench.page import load_results, section
+
+    body = section(load_results(results))
+    if write is None:
+        typer.echo(body)
+    else:
+        write_section(write, "hot", body)
 
 
 def cost(

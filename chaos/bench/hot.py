@@ -22,7 +22,7 @@ from chaos.bench.rows import PURE, RowSpec, prepared
 from chaos.bench.serving import Saturation, latency_of, rungs_of
 from regions.world.settings import WorldSettings
 
-__all__ = ["Row", "base_of", "measure_hot", "row_of"]
+__all__ = ["HALF", "Row", "base_of", "measure_hot", "row_of"]
 
 HALF = 0.5
 BATCH_MAX = 32

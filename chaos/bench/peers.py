@@ -23,7 +23,10 @@ from app.errors import OperatorError
 from app.models.artifact import ARTIFACT, GOLDEN, ArtifactFacts, Golden
 from app.publish import current
 from chaos.bench.environment import REQUIREMENTS, ensure_environment
+from chaos.bench.generator import Phase
+from chaos.bench.hot import HALF
 from chaos.bench.processes import HOST, served
+from chaos.bench.serving import latency_of
 
 __all__ = ["PEERS", "Peer", "Rows", "measure_peers"]
 
@@ -205,16 +208,19 @@ def _measure(
         ) as serving:
             serving.saturate(WARM_UP_S, connections)
             saturation = serving.saturate(seconds, connections)
-    cpu_us = saturation.cpu_us["server"]
-    p50, p99, p999 = np.percentile(saturation.sent.latency_ms, [50, 99, 99.9]).round(3).tolist()
+            half = Phase(seconds=seconds, rate=saturation.rate * HALF)
+            sent = serving.send(half, connections=connections)
+    cpu_us, latency = saturation.cpu_us["server"], latency_of(sent)
     return {
         "name": peer.name,
         "cpu_us": round(cpu_us, 1),
         "decisions_per_core_second": round(1e6 / cpu_us, 1),
         "rate": round(saturation.rate, 1),
-        "p50_ms": p50,
-        "p99_ms": p99,
-        "p999_ms": p999,
+        "open_rate": round(half.rate, 1),
+        "p50_ms": latency.p50,
+        "p99_ms": latency.p99,
+        "p999_ms": latency.p999,
+        "lag_ms": sent.lag_ms,
         "failures": dict(saturation.sent.failures),
     }
 
