@@ -26,6 +26,7 @@ from app.api.request import (
 )
 from app.api.wire import Decision
 from app.decide import Decider
+from app.gathering import Gathering
 from app.telemetry import Telemetry
 from fallback.clock import Clock
 from fallback.deadline import Deadline
@@ -82,6 +83,7 @@ class Front:
         telemetry: Telemetry,
         clock: Clock,
         lag: LoopLag,
+        gathering: Gathering,
         deadline_ms: int,
         body_wait_s: float = BODY_WAIT_S,
     ) -> None:
@@ -94,6 +96,7 @@ class Front:
             telemetry: counts.
             clock: monotonic.
             lag: estimate of the wait before a request is looked at.
+            gathering: says when a request that was read may begin.
             deadline_ms: what a decision has when the caller asks for nothing less.
             body_wait_s: longest wait for a body that comes in pieces.
         """
@@ -103,6 +106,7 @@ class Front:
         self._telemetry = telemetry
         self._clock = clock
         self._lag = lag
+        self._gathering = gathering
         self._deadline_ms = deadline_ms
         self._body_wait_s = body_wait_s
         self._encode = msgspec.json.Encoder().encode
@@ -137,7 +141,10 @@ class Front:
         )
         retry = read_retry(headers.get(b"x-attempt-retry"))
         check_media_type(headers)
-        attempt, canonical = read_attempt(await body_of(headers, receive, self._body_wait_s))
+        body = await body_of(headers, receive, self._body_wait_s)
+        if (gathering := self._gathering.wait()) is not None:
+            await gathering
+        attempt, canonical = read_attempt(body)
         return await self._decider().decide(
             attempt,
             canonical,

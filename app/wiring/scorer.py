@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.api.hot import Front, LoopLag
 from app.api.routes import create_routes
 from app.decide import Decider
+from app.gathering import Gathering
 from app.ledger_file import boot_identity
 from app.readiness import Holdings, Probes
 from app.routing import RoutingSource
@@ -70,6 +71,7 @@ class Scorer:
             telemetry=self._shared.telemetry,
             clock=self._shared.clock,
             lag=self._lag,
+            gathering=Gathering(self._shared.clock, every_ms=self._settings.gather_ms),
             deadline_ms=self._settings.deadline_target_ms,
         )
 

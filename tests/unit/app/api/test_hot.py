@@ -10,8 +10,9 @@ import pytest
 from app.api.auth import Scope, add_key, load_keys
 from app.api.hot import PATH, Front, LoopLag
 from app.api.wire import Decision
+from app.gathering import Gathering
 from app.telemetry import Telemetry
-from fallback.clock import ManualClock
+from fallback.clock import ManualClock, SystemClock
 
 BODY = json.dumps(
     {
@@ -67,6 +68,7 @@ class Caller:
             telemetry=self.telemetry,
             clock=ManualClock(),
             lag=self.lag,
+            gathering=Gathering(SystemClock(), every_ms=1.0),
             deadline_ms=80,
             body_wait_s=0.01,
         )
