@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -44,9 +45,13 @@ def pin(pids: Iterable[int], cores: frozenset[int]) -> None:
             os.sched_setaffinity(int(task.name), cores)
 
 
-def used_s(pids: Iterable[int]) -> float:
-    """CPU that processes have used so far, user and system, seconds."""
-    return sum(_used_s(pid) for pid in pids)
+def used_s(pids: Iterable[int]) -> dict[int, float]:
+    """CPU that each process has used so far, user and system, seconds; none of one that ended."""
+    used = {}
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            used[pid] = _used_s(pid)
+    return used
 
 
 def _used_s(pid: int) -> float:

@@ -166,14 +166,19 @@ def row_of(
         failures=failures,
         floor_cpu_us=None if floor_us is None else round(floor_us, 1),
         floor_ratio=None if floor_us is None else round(cpu_us / floor_us, 2),
-        void=_void(spec, rungs, failures, late=latency.p50 is None),
+        void=_void(spec, rungs, failures, late=latency.p50 is None, ended=saturation.ended),
     )
 
 
 def _void(
-    spec: RowSpec, rungs: Mapping[str, float], failures: Mapping[str, int], *, late: bool
+    spec: RowSpec,
+    rungs: Mapping[str, float],
+    failures: Mapping[str, int],
+    *,
+    late: bool,
+    ended: Sequence[str],
 ) -> list[str]:
-    found = []
+    found = [f"CPU: a process of {part} ended while it was measured." for part in ended]
     if rungs.get(spec.rung, 0.0) < PURE:
         found.append(f"CPU: {spec.rung} answered only {rungs.get(spec.rung, 0.0):.1%}.")
     if late:

@@ -82,8 +82,12 @@ class Serving:
             raise OperatorError(f"port {self.port} answered nothing: {dict(sent.failures)}.")
         return Saturation(
             sent=sent,
-            cpu_us={part: (after[part] - before[part]) / answers * 1e6 for part in trees},
+            cpu_us={
+                part: sum(used - before[part][pid] for pid, used in of.items()) / answers * 1e6
+                for part, of in after.items()
+            },
             rate=answers / seconds,
+            ended=tuple(part for part, of in after.items() if len(of) < len(before[part])),
         )
 
 
@@ -95,11 +99,13 @@ class Saturation:
         sent: what came back.
         cpu_us: CPU of each part's processes, an answer.
         rate: answers a second.
+        ended: parts of which a process ended meanwhile, whose CPU is not known.
     """
 
     sent: Sent
     cpu_us: dict[str, float]
     rate: float
+    ended: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

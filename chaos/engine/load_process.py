@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import uvloop
 
 from app.fresh_id import fresh_id
 from chaos.engine.asking import AsClient, Asking, AtRegion, filled
@@ -116,4 +117,4 @@ if __name__ == "__main__":
     while not first.endswith(b"\n") and (byte := os.read(0, 1)):
         first += byte
     told = msgspec.json.decode(first, type=Job)
-    asyncio.run(_run(told, _attempts(Path(told.bodies))))
+    uvloop.run(_run(told, _attempts(Path(told.bodies))))

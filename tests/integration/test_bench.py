@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import socket
 import threading
 import time
@@ -95,11 +97,18 @@ def test_an_open_loop_does_not_wait_for_answers():
 
 
 def test_the_cpu_of_a_process_tree_is_what_it_used():
-    pids, before = tree(threading.get_native_id()), used_s(tree(threading.get_native_id()))
+    pids = tree(threading.get_native_id())
+    before = sum(used_s(pids).values())
     end_s = time.process_time() + 0.3
     while time.process_time() < end_s:
         pass
-    assert used_s(pids) - before == pytest.approx(0.3, abs=0.1)
+    assert sum(used_s(pids).values()) - before == pytest.approx(0.3, abs=0.1)
+
+
+def test_a_process_that_ended_has_no_cpu():
+    own, ended = os.getpid(), subprocess.Popen(["true"])
+    ended.wait()
+    assert used_s([own, ended.pid]).keys() == {own}
 
 
 def test_one_row_is_measured_whole(trained, stepdown, port_base):

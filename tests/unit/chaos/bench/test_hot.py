@@ -31,11 +31,12 @@ def sent(*, rung=0, lag_p999_ms=0.5, failures=None):
     )
 
 
-def row(*, name="full", closed=None, opened=None):
+def row(*, name="full", closed=None, opened=None, ended=()):
     saturation = Saturation(
         sent=closed or sent(),
         cpu_us={"scorer": 200.0, "applier": 30.0, "datastores": 20.0, "others": 10.0},
         rate=4_000.0,
+        ended=ended,
     )
     return row_of(ROWS[name], saturation, opened or sent(), batch=8.04, floor_us=50.0)
 
@@ -53,6 +54,10 @@ def test_the_cpu_of_a_row_is_held_against_its_floor_and_the_load_is_half_of_satu
     assert made.floor_ratio == 4.0
     assert made.open_rate == 2_000.0
     assert made.void == []
+
+
+def test_a_row_of_which_a_process_ended_is_void():
+    assert row(ended=("others",)).void == ["CPU: a process of others ended while it was measured."]
 
 
 def test_a_row_that_another_rung_answered_is_void():
