@@ -8,6 +8,7 @@ of digits may look like a card number) and says who can find the record:
 
 An event's identity is `(region, writer, writer_epoch, seq)`, given by the journal when the
 record is written. Nothing that a stream adds (position, shard, sequence number) is part of it.
+A region's hosts share no disk, so that each has a range of the writers by its number.
 """
 
 from __future__ import annotations
@@ -18,9 +19,20 @@ import uuid
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["DECISION_PREFIX", "DecisionIds", "DecisionPlace", "EventId", "locate"]
+__all__ = [
+    "DECISION_PREFIX",
+    "HOSTS_MAX",
+    "WRITERS_OF_HOST",
+    "DecisionIds",
+    "DecisionPlace",
+    "EventId",
+    "locate",
+]
 
 DECISION_PREFIX = "dec_"
+WRITERS_OF_HOST = 256
+# Of a region. The writers behind the last host's are no journal's: heartbeats', imports', nobody's.
+HOSTS_MAX = 255
 
 
 class EventId(NamedTuple):

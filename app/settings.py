@@ -18,6 +18,7 @@ from msgspec import Meta
 from app.errors import OperatorError
 from app.features.sets import feature_set
 from app.features.spec import FeatureSet
+from app.ids import HOSTS_MAX
 from app.models.accelerator import available as accelerator_available
 from app.tracing import available as tracing_available
 
@@ -78,6 +79,9 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         api_port: port of the API.
         operations_port: port of metrics and operations.
         workers: scorer processes.
+        host_file: file with this host's number in its region, 0 to 254, which its journals' writers
+            are numbered by; empty for 0, where a region has one host. Two hosts of a region under
+            one number would write events of the same identity, of which one is dropped.
         fleet_hosts: hosts with scorers in all regions together: each has an equal share of what
             the lower rungs may approve. With fewer than there are, the fleet exceeds its budget.
         features: name of the feature set that is counted and that the models see.
@@ -100,6 +104,8 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             the datastore.
         follow_up_ttl_s: how long a repeated outcome or label is known as one; about 200 bytes each.
         stream: the region's events: `host:port` of a Valkey server, or `kinesis:<name>`.
+        follow: what joiner and historian follow: the `journals` on their host, or the region's
+            `stream`, which has those of all its hosts.
         stream_runs_kept: of each journal writer; a run has 1 to 128 events. Valkey only.
         shipper_linger_ms: how long the shipper gathers events before it publishes.
         object_storage: where sealed journal segments go: a folder, or `s3://bucket[/prefix]`;
@@ -131,7 +137,8 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     api_host: str = "127.0.0.1"
     api_port: Port = 18_000
     operations_port: Port = 18_001
-    workers: Annotated[int, Meta(ge=1, le=256)] = 2
+    workers: Annotated[int, Meta(ge=1, le=250)] = 2
+    host_file: str = ""
     fleet_hosts: Annotated[int, Meta(ge=1, le=100_000)] = 1
     features: Literal["reference", "wide"] = "reference"
     endpoints: str = ""
@@ -148,6 +155,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     attempt_ttl_s: Annotated[int, Meta(ge=1, le=86_400)] = 900
     follow_up_ttl_s: Annotated[int, Meta(ge=1)] = 7 * 86_400
     stream: str = "127.0.0.1:18013"
+    follow: Literal["journals", "stream"] = "journals"
     stream_runs_kept: Annotated[int, Meta(ge=100, le=10_000_000)] = 20_000
     shipper_linger_ms: Annotated[int, Meta(ge=1, le=1_000)] = 20
     object_storage: str = ""
@@ -256,6 +264,18 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     def _shards(self, text: str, setting: str) -> tuple[Shard, ...]:
         return tuple(_shard(part, setting, tls=self.datastore_tls) for part in text.split("|"))
+
+    def host_number(self) -> int:
+        """This host's number in its region, from its file."""
+        if not self.host_file:
+            return 0
+        try:
+            text = Path(self.host_file).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"host_file cannot be read: {error}.") from None
+        if not (text.isascii() and text.isdecimal()) or int(text) >= HOSTS_MAX:
+            raise ConfigurationError(f"host_file: {text!r} is not a number from 0 to 254.")
+        return int(text)
 
     def datastore_password(self) -> str | None:
         """The datastores' password, from its file."""

@@ -17,6 +17,7 @@ from app.history.columns import arrow_schema
 from app.history.files import Checkpoint, HistoryFiles, Partition
 from app.history.rows import Row, row_of
 from app.record.frames import Record
+from app.streams.heartbeat import KEPT_EVERY_MS, latest_ms
 from app.streams.interface import START, EventStream, Position, position_of, writer_of
 
 if TYPE_CHECKING:
@@ -87,17 +88,21 @@ class Historian:
         if self._taken.rows and self._since_s is None:
             self._since_s = self._monotonic()
         waited_s = 0.0 if self._since_s is None else self._monotonic() - self._since_s
-        if self._taken.rows >= self._rows_max or waited_s >= self._linger_s:
+        if (
+            self._taken.rows >= self._rows_max
+            or waited_s >= self._linger_s
+            or self._taken.beaten_ms >= KEPT_EVERY_MS
+        ):
             self.flush()
         return len(records)
 
     def flush(self) -> None:
-        """Keep the rows that wait. Without any, positions wait with them for the next ones.
+        """Keep the rows that wait. Without any, positions wait for the next ones, an hour at most.
 
         Raises:
             OSError: the files cannot be written.
         """
-        if not self._taken.rows:
+        if not self._taken.rows and self._taken.beaten_ms < KEPT_EVERY_MS:
             return
         after = self._taken.checkpoint()
         self._files.commit(self._taken.tables(), after)
@@ -118,6 +123,11 @@ class _Taken:
         self._positions: dict[str, Position] = dict(before.positions)
         self._missed = self._unreadable = 0
         self._batches: defaultdict[Partition, list[pa.RecordBatch]] = defaultdict(list)
+
+    @property
+    def beaten_ms(self) -> int:
+        """What heartbeats have moved on by; nothing where there are none, as in journals."""
+        return latest_ms(self._positions) - latest_ms(self._before.positions)
 
     def add(self, records: Sequence[Record]) -> None:
         """Take further events, in order for each writer."""

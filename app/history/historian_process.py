@@ -1,4 +1,4 @@
-"""The historian's process: one a region host, on its journals, until told to stop."""
+"""The historian's process: on its host's journals, or its region's stream, until told to stop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from app.errors import OperatorError
 from app.history.files import HistoryError, HistoryFiles
 from app.history.historian import BATCH_RECORDS_MAX, Historian
 from app.settings import ScorerSettings, load
-from app.streams.journal_tail import JournalTail
+from app.streams.choice import followed
+from app.streams.interface import StreamError
 
 __all__ = ["run"]
 
@@ -43,7 +44,7 @@ def run(settings: ScorerSettings, *, rows_max: int = ROWS_MAX, linger_s: float =
     folder = settings.region_folder / "history"
     lock = _locked(folder)
     historian = Historian(
-        JournalTail(settings.journal),
+        followed(settings),
         HistoryFiles(folder, rows_max=rows_max),
         monotonic=time.monotonic,
         rows_max=rows_max,
@@ -63,7 +64,7 @@ def _follow(historian: Historian, stopping: list[int], *, poll_s: float) -> None
                 historian.resume()
                 fresh = True
             taken = historian.step()
-        except OSError as error:
+        except (StreamError, OSError) as error:
             log.warning("%s; going on from the checkpoint", error)
             fresh = False
             time.sleep(RETRY_S)

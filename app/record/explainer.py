@@ -178,6 +178,7 @@ def _make(settings: ScorerSettings, approvals: float) -> Explainer:
             open_journal,
             settings.journal,
             region=load_topology().region(settings.region).number,
+            host=settings.host_number(),
             signer=ensure_signing_key(settings.home / "secrets" / "journal-key"),
             fsync_ms=settings.fsync_ms,
             segment_bytes=settings.journal_segment_bytes,

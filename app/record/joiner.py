@@ -33,6 +33,7 @@ from app.record.joining import Said
 from app.record.journal import Journal
 from app.record.outbox import Progress, decode_progress, encode_progress, not_written
 from app.record.waiting import Waiting
+from app.streams.heartbeat import KEPT_EVERY_MS, latest_ms
 from app.streams.interface import EventStream, Position
 from app.telemetry import Gauges, Telemetry
 
@@ -115,6 +116,7 @@ class Joiner:
         self._positions: dict[str, Position] = {}
         self._waiting = self._waiting_of([])
         self._tell_at_ms = 0
+        self._kept_ms = 0  # last heartbeat of the last commit
 
     def resume(self) -> None:
         """Go on from the last commit: at the start, and after a step that raised.
@@ -127,6 +129,7 @@ class Joiner:
         kept = self._index.progress()
         progress = Progress() if kept is None else decode_progress(kept)
         self._positions = dict(progress.positions)
+        self._kept_ms = latest_ms(self._positions)
         if missing := not_written(self._folder, progress):
             log.warning("%d effects of the last commit are written now", len(missing))
             self._place()
@@ -152,7 +155,8 @@ class Joiner:
         batch.over = self._waiting.too_many()
         if not behind:
             batch.over += self._waiting.over(batch.now_ms, limit=LOOKED_UP_MAX)
-        if batch.attempts or batch.said or batch.over:
+        idle_ms = latest_ms(self._positions) - self._kept_ms
+        if batch.attempts or batch.said or batch.over or idle_ms >= KEPT_EVERY_MS:
             self._commit(batch)
             self._append(batch.effects)
         self._tell(batch)
@@ -206,6 +210,7 @@ class Joiner:
     def _keep(self, change: Change, effects: list[bytes]) -> None:
         progress = Progress(positions=self._positions, outbox=effects, end=self._end)
         change.keep(encode_progress(progress))
+        self._kept_ms = latest_ms(self._positions)
 
     def _append(self, effects: Sequence[bytes]) -> None:
         for effect in effects:

@@ -1,4 +1,4 @@
-"""The joiner's process: follows the journals of this host until told to stop."""
+"""The joiner's process: follows its host's journals, or its region's stream, until told to stop."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from app.record.joiner import BATCH_RECORDS_MAX, Bounds, Joiner
 from app.record.journal import JournalUnavailable, open_journal
 from app.record.signing import ensure_signing_key
 from app.settings import ScorerSettings, load
+from app.streams.choice import followed
 from app.streams.interface import StreamError
-from app.streams.journal_tail import JournalTail
 from app.telemetry import Pusher, Telemetry
 from regions.topology import load_topology
 
@@ -29,6 +29,9 @@ __all__ = ["run"]
 LINGER_S = 0.05  # an fsync a batch: so many are worth it
 RETRY_S = 0.5
 PUSH_S = 1.0
+# On a region's stream a follow-up may come long before its decision: as long as the shipper of the
+# decision's host has a backlog. Waiting costs a few hundred bytes, and `waiting_max` bounds it.
+STREAM_WAIT_MS = 3_600_000
 
 log = logging.getLogger(__name__)
 
@@ -85,13 +88,14 @@ def run(settings: ScorerSettings, bounds: Bounds) -> None:
 def _make(settings: ScorerSettings, bounds: Bounds, telemetry: Telemetry) -> Joiner:
     region = load_topology().region(settings.region).number
     return Joiner(
-        JournalTail(settings.journal),
+        followed(settings),
         AttemptIndex(settings.region_folder / "joiner"),
         folder=settings.journal,
         journal=partial(
             open_journal,
             settings.journal,
             region=region,
+            host=settings.host_number(),
             signer=ensure_signing_key(settings.home / "secrets" / "journal-key"),
             fsync_ms=settings.fsync_ms,
             segment_bytes=settings.journal_segment_bytes,
@@ -104,8 +108,8 @@ def _make(settings: ScorerSettings, bounds: Bounds, telemetry: Telemetry) -> Joi
     )
 
 
-def _bounds() -> Bounds:
-    standard = Bounds()
+def _bounds(settings: ScorerSettings) -> Bounds:
+    standard = Bounds() if settings.follow == "journals" else Bounds(wait_ms=STREAM_WAIT_MS)
     parser = argparse.ArgumentParser(description="Join outcomes and labels with their decisions.")
     for name, default, text in (
         ("--join-days", standard.join_days, "how long an attempt is remembered"),
@@ -125,7 +129,8 @@ def _above_zero(text: str) -> int:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        run(load(), _bounds())
+        settings = load()
+        run(settings, _bounds(settings))
     except OperatorError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)

@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.ids import EventId
+from app.ids import WRITERS_OF_HOST, EventId
 from app.record.frames import HEADER_BYTES, Kind, SegmentHeader, frame, segment_name
 from app.record.group_sync import GroupSync
 from app.record.repair import next_epoch, repair
@@ -30,7 +30,6 @@ from app.record.signing import Keyring, Signer
 
 __all__ = ["KEYRING", "Journal", "JournalUnavailable", "open_journal"]
 
-WRITERS_MAX = 1_024
 KEYRING = "keyring"  # folder of public keys, beside the writers'
 
 log = logging.getLogger(__name__)
@@ -202,16 +201,18 @@ def open_journal(
     folder: Path,
     *,
     region: int,
+    host: int = 0,
     signer: Signer | None = None,
     fsync_ms: int = 10,
     segment_bytes: int = 16 * 2**20,
     bytes_max: int = 4 * 2**30,
 ) -> Journal:
-    """Open the first free writer slot of a region's journal folder under a new epoch.
+    """Open the host's first free writer slot of a region's journal folder under a new epoch.
 
     Args:
         folder: of the region's journals.
         region: its number.
+        host: number of this host in the region: no other host's writers are called the same.
         signer: seals closed segments; its public key is kept in `folder/keyring`. Without one,
             segments stay open and the audit finds them so.
         fsync_ms: how long a record may wait for its fsync.
@@ -230,7 +231,8 @@ def open_journal(
         raise JournalUnavailable(f"{folder} cannot be opened: {error}") from error
     if share.full:
         raise JournalUnavailable("the journal's share of the disk is full")
-    for writer in range(WRITERS_MAX):
+    first = host * WRITERS_OF_HOST
+    for writer in range(first, first + WRITERS_OF_HOST):
         slot = folder / f"{writer:05d}"
         try:
             lock = _lock(slot)
@@ -254,7 +256,7 @@ def open_journal(
                 raise
         except (OSError, ValueError) as error:
             raise JournalUnavailable(f"{slot} cannot be opened: {error}") from error
-    raise JournalUnavailable(f"all {WRITERS_MAX} writer slots of {folder} are taken")
+    raise JournalUnavailable(f"all {WRITERS_OF_HOST} writer slots of {folder} are taken")
 
 
 def _lock(slot: Path) -> int | None:

@@ -6,14 +6,22 @@ import random
 import time
 from collections.abc import Callable
 
+from app.record.frames import Record
 from app.settings import KinesisAddress, ScorerSettings
 from app.streams.connection import connect
+from app.streams.heartbeat import latest_ms
 from app.streams.interface import EventStream, Positions, StreamPublisher
+from app.streams.journal_tail import JournalTail
 from app.streams.room import MakesRoom
 from app.streams.valkey import ValkeyPublisher, ValkeyStream
 from fallback.clock import SystemClock
 
-__all__ = ["publisher_of", "stream_of"]
+__all__ = ["followed", "publisher_of", "stream_of"]
+
+# Kinesis lets a shard be read five times a second, by all its readers together. The applier takes
+# four; joiner and historian, whom nobody waits for, take a quarter each.
+APPLIER_POLL_S = 0.25
+FOLLOWER_POLL_S = 4.0
 
 
 def publisher_of(settings: ScorerSettings, published: Positions) -> StreamPublisher:
@@ -46,12 +54,15 @@ def publisher_of(settings: ScorerSettings, published: Positions) -> StreamPublis
     return MakesRoom(publisher, client, stream=settings.region)
 
 
-def stream_of(settings: ScorerSettings, *, since_ms: Callable[[], int]) -> EventStream:
-    """The applier's end of the stream.
+def stream_of(
+    settings: ScorerSettings, *, since_ms: Callable[[], int], poll_s: float = APPLIER_POLL_S
+) -> EventStream:
+    """A reader's end of the stream.
 
     Args:
         settings: name the stream.
         since_ms: by when everything journaled was applied, ms since the epoch; 0 for nothing.
+        poll_s: a shard of Kinesis's that had no more is asked again after this.
     """
     address = settings.stream_address()
     if isinstance(address, KinesisAddress):
@@ -65,6 +76,38 @@ def stream_of(settings: ScorerSettings, *, since_ms: Callable[[], int]) -> Event
                 "kinesis", budget=aws.RetryBudget(), rng=random.Random(), sleep=time.sleep
             ),
             clock=SystemClock(),
+            poll_s=poll_s,
         )
     client = connect(address, settings.datastore_password())
     return ValkeyStream(client, stream=settings.region)
+
+
+def followed(settings: ScorerSettings) -> EventStream:
+    """What joiner and historian follow: this host's journals, or those of all hosts as they come.
+
+    A follow-up may reach another host than its decision did, so that where a region has several,
+    only its stream has both.
+    """
+    if settings.follow == "journals":
+        return JournalTail(settings.journal)
+    return _Followed(settings)
+
+
+class _Followed:
+    """The region's stream for a reader that keeps positions and no time beside them.
+
+    Implements `EventStream`; to be rewound before a first read.
+    """
+
+    def __init__(self, settings: ScorerSettings) -> None:
+        self._since_ms = 0
+        self._stream = stream_of(settings, since_ms=lambda: self._since_ms, poll_s=FOLLOWER_POLL_S)
+
+    def rewind(self, positions: Positions) -> None:
+        """Start again behind the positions, whose last heartbeat tells by when they were taken."""
+        self._since_ms = latest_ms(positions)
+        self._stream.rewind(positions)
+
+    def read(self, limit: int) -> list[Record]:
+        """Up to `limit` further events, in order for each writer."""
+        return self._stream.read(limit)

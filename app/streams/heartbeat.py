@@ -22,10 +22,20 @@ from app.ids import EventId
 from app.record.frames import Record
 from app.streams.interface import START, Position, Positions
 
-__all__ = ["WRITER", "Freshness", "heartbeat", "published_by_journals"]
+__all__ = [
+    "KEPT_EVERY_MS",
+    "WRITER",
+    "Freshness",
+    "heartbeat",
+    "latest_ms",
+    "published_by_journals",
+]
 
-WRITER = 65_535  # no journal takes this slot: there are 1,024
+WRITER = 65_535  # no journal takes this slot: it is behind the last host's
 KIND = 255  # no kind of the journal
+# A reader that keeps no time beside its positions reads on from their last heartbeat. So it has to
+# keep one now and then, or that would get older than the stream reaches back.
+KEPT_EVERY_MS = 3_600_000
 # A reader that is far behind keeps this many; it becomes fresh later for those it dropped.
 PENDING_MAX = 1_000
 
@@ -54,6 +64,15 @@ def heartbeat(region: int, at_ms: int, positions: Positions) -> Record:
 def published_by_journals(positions: Positions) -> dict[str, Position]:
     """The positions without those of heartbeats."""
     return {name: at for name, at in positions.items() if not name.endswith(f"/{WRITER}")}
+
+
+def latest_ms(positions: Positions) -> int:
+    """When the last heartbeat among the positions was made, ms since the epoch; 0 without one.
+
+    Whoever took it, and reads in the order of arrival, lacks nothing that arrived before.
+    """
+    beats = (epoch for name, (epoch, _) in positions.items() if name.endswith(f"/{WRITER}"))
+    return max(beats, default=0)
 
 
 class Freshness:

@@ -35,10 +35,14 @@ class Records:
         Args:
             shared: of the process.
             own: the store that this region writes, where the claims are.
+
+        Raises:
+            ConfigurationError: this host has no number.
         """
         secrets = shared.settings.home / "secrets"
         self._shared = shared
         self._own = own
+        self._host = shared.settings.host_number()
         self.signer = ensure_signing_key(secrets / "journal-key")
         self.recorder = Recorder(self._open_journal, region=shared.region, clock=shared.clock)
         self.token_signer = TokenSigner(token_secret(secrets / "token"))
@@ -83,6 +87,7 @@ class Records:
         return open_journal(
             settings.journal,
             region=self._shared.region,
+            host=self._host,
             signer=self.signer,
             fsync_ms=settings.fsync_ms,
             segment_bytes=settings.journal_segment_bytes,

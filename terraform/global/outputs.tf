@@ -3,6 +3,11 @@ output "name_servers" {
   value       = aws_route53_zone.this.name_servers
 }
 
+output "zone" {
+  description = "Id of the hosted zone."
+  value       = aws_route53_zone.this.zone_id
+}
+
 output "endorsing_key" {
   description = "Id of the multi-region key: variable endorsing_key of each region."
   value       = aws_kms_key.endorsing.key_id

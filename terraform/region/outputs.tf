@@ -8,6 +8,14 @@ output "programs" {
   value       = module.programs.programs
 }
 
+output "host_numbers" {
+  description = "Of every host that may be, by kind and volume; journals are told apart by them."
+  value = {
+    scorer  = module.scorer_hosts.numbers
+    applier = module.applier_hosts.numbers
+  }
+}
+
 output "timings" {
   description = "Of the balancer, which the programs' own have to go with."
   value       = module.balancer.timings
@@ -18,9 +26,32 @@ output "global_groups" {
   value       = module.store.global_groups
 }
 
+output "data" {
+  description = "Names of what holds data: stream, and buckets of record, anchors and what is published."
+  value = {
+    stream  = aws_kinesis_stream.this.name
+    record  = module.record.name
+    anchors = module.anchors.name
+    models  = module.models.name
+  }
+}
+
+output "shared_endpoint" {
+  description = "Where clients reach the nearest region."
+  value       = "https://${local.shared_name}"
+}
+
 output "endpoint" {
   description = "Where clients reach the region."
   value       = "https://${local.here.endpoint}"
+}
+
+output "experiments" {
+  description = "Templates of fault experiments, by name: id and action; and the drills' actions without one, with the reason."
+  value = {
+    templates = { for name, one in aws_fis_experiment_template.this : name => { id = one.id, action = local.experiments[name].action.id, stops = [for condition in one.stop_condition : condition.source] } }
+    without   = local.without_experiment
+  }
 }
 
 # What stands all the time, for `stepdown bench estimate`.

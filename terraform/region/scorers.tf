@@ -21,6 +21,8 @@ locals {
     STEPDOWN_ANCHORS                 = "s3://${module.anchors.name}/heads"
     STEPDOWN_OBJECT_LOCK             = var.record_lock.mode
     STEPDOWN_OBJECT_LOCK_DAYS        = tostring(var.record_lock.days)
+    STEPDOWN_FOLLOW                  = "stream" # the journals of all hosts, which share no disk
+    STEPDOWN_HOST_FILE               = "${local.home}/host"
     STEPDOWN_DATASTORE_TLS           = "true"
     STEPDOWN_DATASTORE_PASSWORD_FILE = "${local.home}/secrets/datastore"
   }
@@ -54,6 +56,7 @@ module "scorer_hosts" {
   instance_type       = var.scorer_host
   hosts_min           = var.scorer_hosts.min
   hosts_max           = var.scorer_hosts.max
+  numbers             = { for place, zone in local.zones : zone => 40 * place } # 40 a zone at most, of 6
   region              = local.host.region
   account             = local.host.account
   cluster             = local.host.cluster
@@ -77,6 +80,7 @@ module "applier_hosts" {
   instance_type       = var.applier_host
   hosts_min           = 1
   hosts_max           = 1
+  numbers             = { for place, zone in local.zones : zone => 240 + place } # behind the scorers' last
   region              = local.host.region
   account             = local.host.account
   cluster             = local.host.cluster
@@ -101,6 +105,7 @@ module "programs" {
   data_image         = var.data_image
   agent_image        = var.agent_image
   repositories       = var.name
+  zone               = local.zones[0]
   settings           = local.settings
   scorer_memory_mib  = var.scorer_memory_mib
   user               = local.user

@@ -6,7 +6,8 @@ resource "aws_kinesis_stream" "this" {
   retention_period = var.stream_hours
   encryption_type  = "KMS"
   kms_key_id       = aws_kms_key.this.arn
-  # The applier polls, five reads a second and shard: it is one process, and needs no consumer.
+  # Five reads a second and shard are all readers' together, 2 MB/s alike: the applier takes four,
+  # joiner and historian a quarter each (app/streams/choice.py), so that none needs a consumer.
   enforce_consumer_deletion = !var.deletion_protection
   shard_level_metrics       = ["WriteProvisionedThroughputExceeded", "IteratorAgeMilliseconds"]
 

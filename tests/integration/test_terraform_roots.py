@@ -5,11 +5,13 @@ Needs Terraform and its AWS provider on disk; nothing is downloaded, and no acco
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
 import shutil
 import subprocess
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOTS = ("global", "mesh", "region")
 FILES = sorted(one for root in ROOTS for one in (ROOT / "terraform" / root / "tests").glob("*.hcl"))
 APPLIED = "applied.tftest.hcl"
+SHARED = ("keys.json", "secrets/token")  # the same in every region, so that no setting names them
 PROVIDER = "registry.terraform.io/hashicorp/aws"
 PREFIXES = ("/opt", "/usr", "/usr/local", "/var/lib", str(Path.home()))
 MIRRORS = (  # where Terraform looks without being told
@@ -110,11 +113,30 @@ def tested(tree):
 
 
 @pytest.fixture(scope="module")
-def outputs(tested):
-    """Outputs of the region that was applied."""
+def state(tested):
+    """Of the region that was applied."""
     (applied,) = (told for file, told in tested.items() if file.name == APPLIED)
     (state,) = (one["test_state"] for one in applied if one["type"] == "test_state")
+    return state
+
+
+@pytest.fixture(scope="module")
+def outputs(state):
+    """What the region that was applied tells."""
     return {name: output["value"] for name, output in state["outputs"].items()}
+
+
+@pytest.fixture(scope="module")
+def made(state):
+    """Values of all resources of a type in the region that was applied."""
+
+    def below(module):
+        yield from module.get("resources", ())
+        for child in module.get("child_modules", ()):
+            yield from below(child)
+
+    resources = [one for one in below(state["root_module"]) if one["mode"] == "managed"]
+    return lambda kind: [one["values"] for one in resources if one["type"] == kind]
 
 
 def test_everything_is_formatted():
@@ -152,9 +174,44 @@ def test_terraform_makes_everything_that_a_setting_can_name_on_aws(outputs):
     for name in (
         *("home", "sources", "store", "stream", "object_storage", "anchors"),
         *("datastore_password_file", "datastore_tls", "endpoints", "profile", "fleet_hosts"),
+        *("follow", "host_file"),
     ):
         assert getattr(settings, name) != getattr(embedded, name), name
     assert set(settings.endpoint_addresses()) == set(load_topology().regions)
+
+
+def test_what_the_settings_name_is_what_is_made_and_nothing_else_holds_data(outputs, made):
+    settings = load(outputs["settings"])
+    named = {settings.object_storage_address().bucket, settings.anchors_address().bucket}
+    others = {outputs["data"]["models"], outputs["data"]["models"].replace("models", "logs")}
+    assert {one["bucket"] for one in made("aws_s3_bucket")} == named | others
+    assert {one["name"] for one in made("aws_kinesis_stream")} == {settings.stream_address().stream}
+    groups = [one["primary_endpoint_address"] for one in made("aws_elasticache_replication_group")]
+    assert [shard.host for shard in settings.store_shards()] == groups
+    own = settings.endpoint_addresses()[settings.region]
+    assert own.removeprefix("https://") in {one["name"] for one in made("aws_route53_record")}
+
+
+def test_a_host_has_every_file_that_the_settings_name_before_a_program_starts(outputs, made):
+    settings = load(outputs["settings"])
+    files = {settings.datastore_password_file, *(f"{settings.home}/{one}" for one in SHARED)}
+    scripts = [base64.b64decode(one["user_data"]).decode() for one in made("aws_launch_template")]
+    assert len(scripts) == 2
+    for script in scripts:
+        fetched = re.findall(r"^fetch '.*' '(.*)'$", script, re.MULTILINE)
+        assert {f"{settings.home}/{one}" for one in fetched} == files
+        assert f'echo "$number" > {settings.host_file}\n' in script
+        assert f"to={settings.published}\n" in script
+    assert len(made("aws_secretsmanager_secret")) == len(files)
+
+
+def test_every_program_is_given_all_settings(outputs, made):
+    given = {}
+    for task in made("aws_ecs_task_definition"):
+        (container,) = json.loads(task["container_definitions"])
+        given[container["name"]] = {one["name"]: one["value"] for one in container["environment"]}
+    for program in outputs["programs"]:
+        assert given[program] == outputs["settings"], program
 
 
 def test_the_programs_are_those_that_run_on_one_machine(outputs, tmp_path):
@@ -185,6 +242,25 @@ def test_a_scorer_has_time_to_end_before_it_is_killed_and_outlasts_the_balancer(
     noticed_s = timings["health_interval_s"] * timings["unhealthy_threshold"]
     hard_s = load(outputs["settings"]).deadline_hard_ms / 1_000
     assert timings["deregistration_delay_s"] > noticed_s + hard_s
+
+
+def test_every_action_that_a_drill_names_has_an_experiment_or_a_reason_for_none(outputs):
+    named = {
+        action
+        for drill in (ROOT / "chaos/drills").glob("*.toml")
+        for action in re.findall(
+            r"aws:[a-z0-9]+:[a-z0-9-]+", tomllib.loads(drill.read_text())["fis"]
+        )
+    }
+    templates, without = outputs["experiments"]["templates"], outputs["experiments"]["without"]
+    made = {one["action"] for one in templates.values()}
+    assert named - made == set(without)
+    assert all(reason.endswith(".") for reason in without.values())
+
+
+def test_every_experiment_stops_by_an_alarm(outputs):
+    stops = [one["stops"] for one in outputs["experiments"]["templates"].values()]
+    assert stops == [["aws:cloudwatch:alarm"]] * len(stops)
 
 
 def test_every_machine_of_a_region_has_a_price(outputs):

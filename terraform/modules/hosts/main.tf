@@ -18,19 +18,20 @@ locals {
   zones = toset(keys(var.subnets))
   slots = {
     for slot in setproduct(keys(var.subnets), range(var.hosts_max)) :
-    "${slot[0]}-${slot[1]}" => slot[0]
+    "${slot[0]}-${slot[1]}" => { zone = slot[0], number = var.numbers[slot[0]] + slot[1] }
   }
 }
 
 resource "aws_ebs_volume" "journal" {
   for_each          = local.slots
-  availability_zone = each.value
+  availability_zone = each.value.zone
   size              = var.volume_gb
   type              = "gp3"
   encrypted         = true
   kms_key_id        = var.key_arn
   final_snapshot    = var.deletion_protection # it may hold decisions that were not shipped
-  tags              = { Name = "${var.name}-${each.key}", Journal = var.name }
+  # The number is the journals', and so the volume's: whatever host has it writes on under it.
+  tags = { Name = "${var.name}-${each.key}", Journal = var.name, Number = tostring(each.value.number) }
 }
 
 data "aws_ssm_parameter" "image" {

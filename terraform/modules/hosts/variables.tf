@@ -48,6 +48,11 @@ variable "subnets" {
   type        = map(string)
 }
 
+variable "numbers" {
+  description = "Number of a zone's first host; the others' follow. Of the whole region's hosts no two may have the same."
+  type        = map(number)
+}
+
 variable "security_group" {
   description = "Of the hosts."
   type        = string

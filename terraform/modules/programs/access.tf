@@ -29,10 +29,11 @@ resource "aws_iam_role_policy" "shipper" {
   policy = data.aws_iam_policy_document.shipper.json
 }
 
-resource "aws_iam_role_policy" "applier" {
-  name   = "read"
-  role   = aws_iam_role.program["applier"].id
-  policy = data.aws_iam_policy_document.applier.json
+resource "aws_iam_role_policy" "reader" {
+  for_each = toset(local.lone)
+  name     = "read"
+  role     = aws_iam_role.program[each.key].id
+  policy   = data.aws_iam_policy_document.reader.json
 }
 
 data "aws_iam_policy_document" "shipper" {
@@ -56,7 +57,7 @@ data "aws_iam_policy_document" "shipper" {
   }
 }
 
-data "aws_iam_policy_document" "applier" {
+data "aws_iam_policy_document" "reader" {
   statement {
     sid = "Read"
     actions = [

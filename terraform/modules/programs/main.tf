@@ -18,20 +18,22 @@ locals {
   # Command, where it runs, and seconds from SIGTERM to SIGKILL. Memory is a reservation: a host runs
   # one of each, and what is left is the page cache's.
   programs = {
-    shipper    = { module = ["app.record.shipper"], on = "scorer", stop_s = 5, memory = 256 }
-    joiner     = { module = ["app.record.joiner_process"], on = "scorer", stop_s = 5, memory = 512 }
-    historian  = { module = ["app.history.historian_process", "--rows", "10000", "--linger", "5"], on = "scorer", stop_s = 5, memory = 512 }
+    shipper    = { module = ["app.record.shipper"], on = "any", stop_s = 5, memory = 256 }
     explainer  = { module = ["app.record.explainer"], on = "scorer", stop_s = 5, memory = 512 }
     operations = { module = ["app.operations"], on = "any", stop_s = 5, memory = 256 }
     scorer     = { module = ["gunicorn", "-c", "python:app.gunicorn_conf", "app.main:app"], on = "scorer", stop_s = 10, memory = var.scorer_memory_mib }
     # One writer a store: never two of it, not even while one replaces the other.
     applier = { module = ["app.features.applier_process"], on = "applier", stop_s = 5, memory = 1024 }
+    # One of each, on the region's stream, since a follow-up may reach another host than its decision.
+    joiner    = { module = ["app.record.joiner_process"], on = "applier", stop_s = 5, memory = 512 }
+    historian = { module = ["app.history.historian_process", "--rows", "10000", "--linger", "5"], on = "applier", stop_s = 5, memory = 512 }
   }
 
-  daemons = { for name, program in local.programs : name => program if name != "applier" }
+  lone    = ["applier", "joiner", "historian"]
+  daemons = { for name, program in local.programs : name => program if !contains(local.lone, name) }
 
   # What calls AWS or holds history is of the image's `data` stage: no scorer has boto3, chDB or Arrow.
-  data   = ["shipper", "applier", "historian"]
+  data   = ["shipper", "applier", "joiner", "historian"]
   images = { for name, program in local.programs : name => contains(local.data, name) ? var.data_image : var.image }
 
   environment = [for name in sort(keys(var.settings)) : { name = name, value = var.settings[name] }]
@@ -155,11 +157,15 @@ resource "aws_ecs_service" "daemon" {
   }
 }
 
-# One works; where its host is lost, ECS starts it on another of its kind, in another zone.
-resource "aws_ecs_service" "applier" {
-  name                               = "applier"
+# One works. Where its host is lost, ECS starts the applier on another of its kind, in another zone:
+# what it has done is in the store. Joiner and historian keep that on their volume, so that they wait
+# for a host that has it: while a zone is away, effects and history are late, and nothing is lost
+# that the stream still has.
+resource "aws_ecs_service" "lone" {
+  for_each                           = toset(local.lone)
+  name                               = each.key
   cluster                            = aws_ecs_cluster.this.id
-  task_definition                    = aws_ecs_task_definition.this["applier"].arn
+  task_definition                    = aws_ecs_task_definition.this[each.key].arn
   launch_type                        = "EC2"
   desired_count                      = 1
   deployment_minimum_healthy_percent = 0
@@ -170,5 +176,13 @@ resource "aws_ecs_service" "applier" {
   placement_constraints {
     type       = "memberOf"
     expression = "attribute:role == applier"
+  }
+
+  dynamic "placement_constraints" {
+    for_each = each.key == "applier" ? [] : [var.zone]
+    content {
+      type       = "memberOf"
+      expression = "attribute:ecs.availability-zone == ${placement_constraints.value}"
+    }
   }
 }

@@ -33,6 +33,11 @@ variable "repositories" {
   type        = string
 }
 
+variable "zone" {
+  description = "Where joiner and historian are: their state is on the volume of its applier's host."
+  type        = string
+}
+
 variable "settings" {
   description = "STEPDOWN_* variables of every program."
   type        = map(string)

@@ -47,6 +47,11 @@ run "a_region_is_applied" {
   }
 
   assert {
+    condition     = length(distinct(concat(values(output.host_numbers.scorer), values(output.host_numbers.applier)))) == var.scorer_hosts.max * 3 + 2 && max(concat(values(output.host_numbers.scorer), values(output.host_numbers.applier))...) <= 254
+    error_message = "No two hosts of a region may have one number, and a writer has 16 bits."
+  }
+
+  assert {
     condition     = output.settings.STEPDOWN_DATASTORE_TLS == "true" && contains(keys(local.secret_ids), "secrets/datastore") && output.settings.STEPDOWN_DATASTORE_PASSWORD_FILE == "/var/lib/stepdown/secrets/datastore"
     error_message = "Datastores must be read over TLS with the password that hosts are given."
   }

@@ -181,3 +181,24 @@ def test_development_can_be_a_replay(home):
 def test_replay_is_refused_outside_development(home, profile):
     with pytest.raises(ConfigurationError, match=f"{profile} cannot be played"):
         loaded(home, replay="1", profile=profile)
+
+
+def test_a_host_without_a_file_for_its_number_is_the_regions_only_one(home):
+    assert loaded(home).host_number() == 0
+
+
+def test_a_hosts_number_is_in_its_file(home):
+    (home / "host").write_text("240\n")
+    assert loaded(home, host_file=str(home / "host")).host_number() == 240
+
+
+@pytest.mark.parametrize("text", ["", "255", "-1", "one", "²"])
+def test_what_is_no_number_of_a_host_is_refused(home, text):
+    (home / "host").write_text(text)
+    with pytest.raises(ConfigurationError, match="is not a number from 0 to 254"):
+        loaded(home, host_file=str(home / "host")).host_number()
+
+
+def test_a_hosts_number_that_cannot_be_read_is_refused(home):
+    with pytest.raises(ConfigurationError, match="host_file cannot be read"):
+        loaded(home, host_file=str(home / "nothing")).host_number()
