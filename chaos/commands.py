@@ -28,19 +28,24 @@ app.add_typer(bench, name="bench")
 
 @drill.command("list")
 def list_drills(json: JsonOption = False) -> None:
-    """Show the drills."""
-    from chaos.engine.shown import drills_table, listed
+    """Show the drills, and who drills which row of the fault matrix."""
+    from chaos.engine.matrix import covered, load_matrix
+    from chaos.engine.shown import drills_table, listed, matrix_table
     from chaos.engine.spec import load_drills
 
     drills = load_drills()
+    rows = covered(load_matrix(), drills.values())
     if json:
-        print_json({"drills": [*listed(drills.values()), *_listed_apart()]})
+        print_json({"drills": [*listed(drills.values()), *_listed_apart()], "matrix": rows})
         return
     Console().print(drills_table(drills.values()))
     table = Table(show_header=False, box=None, title="with figures of their own, one at a time")
     for name, what in DRILLS.items():
         table.add_row(f"[bold]{name}", what)
     Console().print(table)
+    Console().print(matrix_table(rows))
+    drilled = sum(one.drilled for one in rows)
+    Console().print(f"{drilled} of {len(rows)} rows are drilled.")
 
 
 @drill.command()

@@ -65,7 +65,7 @@ def shaped(drill: Drill, options: Options, *, smoke: bool = False) -> Drill:
     """A drill as the options want it: another rate, more requests, or one short episode."""
     deadline_ms = options.deadline_ms or drill.deadline_ms
     if smoke:
-        hold_s = min(drill.hold_s, SMOKE_HOLD_S)
+        hold_s = max(drill.hold_s_min, min(drill.hold_s, SMOKE_HOLD_S))
         return msgspec.structs.replace(
             drill,
             phases=1,
