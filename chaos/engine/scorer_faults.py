@@ -8,16 +8,25 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
+
+import msgspec
 
 from app.errors import OperatorError
 from chaos.engine.ground import Ground
 from chaos.engine.processes import NoOptions
 from regions.world.procfs import identify, is_running, session_members
 
-__all__ = ["descriptors", "disk_full", "worker_paused", "workers"]
+__all__ = ["WorkerSignalled", "descriptors", "disk_full", "worker_signalled", "workers"]
 
 # No file may grow beyond so many bytes.
 NOTHING = 1
+
+
+class WorkerSignalled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """By which signal."""
+
+    signal: Literal["SIGSTOP", "SIGKILL"] = "SIGSTOP"
 
 
 def workers(ground: Ground, target: str) -> list[int]:
@@ -40,13 +49,13 @@ def descriptors(pids: list[int]) -> int:
 
 
 @contextmanager
-def worker_paused(ground: Ground, target: str, _options: NoOptions) -> Iterator[None]:
-    """One worker of a program stands still, with its connections."""
+def worker_signalled(ground: Ground, target: str, options: WorkerSignalled) -> Iterator[None]:
+    """One worker of a program is killed, or stands still with its connections."""
     found = [one for pid in workers(ground, target) if (one := identify(pid)) is not None]
     if not found:
-        raise OperatorError(f"{target} has no workers, of which one could stand still.")
+        raise OperatorError(f"{target} has no workers, of which one could be signalled.")
     worker = found[0]
-    os.kill(worker.pid, signal.SIGSTOP)
+    os.kill(worker.pid, signal.Signals[options.signal])
     try:
         yield
     finally:

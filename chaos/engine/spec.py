@@ -26,12 +26,11 @@ __all__ = [
 
 DRILLS = Path(__file__).parents[1] / "drills"
 LAST_ROW = 50
-NAME_MAX = 40
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=600)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Row = Annotated[int, msgspec.Meta(ge=1, le=LAST_ROW)]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]*$", max_length=NAME_MAX)]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]*$", max_length=40)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Rung = Literal["full", "batch", "rules", "tier_default"]
 
