@@ -17,6 +17,8 @@ from regions.world.toxiproxy import Direction, Toxic
 __all__ = ["Flapping", "ToxicOptions", "down", "flapping", "toxic"]
 
 TOXIC = "drill"
+# What Toxiproxy fills in where it is not told, and then holds.
+_FILLED = {"latency": {"jitter": 0}, "slicer": {"size_variation": 0, "delay": 0}}
 
 
 class ToxicOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,7 +74,7 @@ def toxic(ground: Ground, target: str, options: ToxicOptions) -> Iterator[None]:
         type=options.type,
         stream=options.stream,
         toxicity=options.toxicity,
-        attributes=options.attributes,
+        attributes=_FILLED.get(options.type, {}) | options.attributes,
     )
     with ExitStack() as stack:
         for name in _links(ground, target):
