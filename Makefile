@@ -8,7 +8,7 @@ TOOLS  := .stepdown-tools
 TOXIPROXY := github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
 
 .DEFAULT_GOAL := help
-.PHONY: checkov terraform-moto help setup toxiproxy up down check test prices hot cost lock clean
+.PHONY: campaign checkov terraform-moto help setup toxiproxy up down check test prices hot cost lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,12 @@ test: check  ## everything that CI runs (about 20 minutes)
 	@$(MAKE) --no-print-directory toxiproxy || echo "Toxiproxy cannot be had (see above); tests that need it are skipped."
 	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/integration tests/contract
 	@$(BIN)/pytest -q tests/drills
+
+# Hours; one that was cut goes on. CAMPAIGN="--smoke --no-apart" is a short one.
+campaign: setup  ## every drill, control and pair of faults; chaos/results/DATE, README.md (CAMPAIGN=options)
+	@$(MAKE) --no-print-directory toxiproxy
+	@STEPDOWN_PROXIED=all $(BIN)/stepdown up > /dev/null
+	@$(BIN)/stepdown drill campaign --write README.md $(CAMPAIGN); code=$$?; $(BIN)/stepdown down; exit $$code
 
 prices: setup  ## measure what each rung costs, write it into README.md (DATA=file of the public set)
 	@test -n "$(DATA)" || { echo "name the public set: make prices DATA=handbook_raw.parquet MAPPING=examples/handbook.yaml"; exit 2; }

@@ -129,6 +129,8 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         trace_share: of decisions that are traced.
         background_share: of answers that the lower rungs, and a shadow model, assess afterwards.
         replay: event time stands for now, as played by `stepdown play`; in development only.
+        weakened: what is taken out of the scorer so that drills can be seen to fail: breakers that
+            never open, or every rung below the full one; in development only.
     """
 
     home: Path = Path(".stepdown")
@@ -173,6 +175,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     trace_share: Annotated[float, Meta(ge=0, le=1)] = 0.01
     background_share: Annotated[float, Meta(ge=0, le=1)] = 0.01
     replay: bool = False
+    weakened: Literal["nothing", "breakers", "lower-rungs"] = "nothing"
 
     @property
     def feature_set(self) -> FeatureSet:
@@ -323,6 +326,10 @@ def load(environ: Mapping[str, str] | None = None) -> ScorerSettings:
     if settings.replay and settings.profile != "development":
         raise ConfigurationError(
             f"replay lets callers say what time it is; {settings.profile} cannot be played."
+        )
+    if settings.weakened != "nothing" and settings.profile != "development":
+        raise ConfigurationError(
+            f"weakened is for drills that have to fail; {settings.profile} cannot be weakened."
         )
     return settings
 

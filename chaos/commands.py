@@ -13,6 +13,8 @@ from app.command_line import HomeOption, JsonOption, print_json
 from app.errors import OperatorError
 from chaos.apart_commands import DRILLS, run_apart
 from chaos.bench.commands import bench
+from chaos.campaign_commands import campaign, report
+from chaos.engine.control_names import ControlName
 
 if TYPE_CHECKING:
     from chaos.engine.running import Options
@@ -24,23 +26,30 @@ app = typer.Typer()
 drill = typer.Typer(no_args_is_help=True, help="Break things on purpose, and watch.")
 app.add_typer(drill, name="drill")
 app.add_typer(bench, name="bench")
+drill.command("report")(report)
+drill.command("campaign")(campaign)
 
 
 @drill.command("list")
 def list_drills(json: JsonOption = False) -> None:
-    """Show the drills."""
-    from chaos.engine.shown import drills_table, listed
+    """Show the drills, and who drills which row of the fault matrix."""
+    from chaos.engine.matrix import covered, load_matrix
+    from chaos.engine.shown import drills_table, listed, matrix_table
     from chaos.engine.spec import load_drills
 
     drills = load_drills()
+    rows = covered(load_matrix(), drills.values())
     if json:
-        print_json({"drills": [*listed(drills.values()), *_listed_apart()]})
+        print_json({"drills": [*listed(drills.values()), *_listed_apart()], "matrix": rows})
         return
     Console().print(drills_table(drills.values()))
     table = Table(show_header=False, box=None, title="with figures of their own, one at a time")
     for name, what in DRILLS.items():
         table.add_row(f"[bold]{name}", what)
     Console().print(table)
+    Console().print(matrix_table(rows))
+    drilled = sum(one.drilled for one in rows)
+    Console().print(f"{drilled} of {len(rows)} rows are drilled.")
 
 
 @drill.command()
@@ -66,10 +75,20 @@ def run(
     region: Annotated[
         str | None, typer.Option(help="Region to drill; the first one by default.")
     ] = None,
-    failover: Annotated[
-        bool,
-        typer.Option(help="Off: clients stay with their region, and most drills have to fail."),
-    ] = True,
+    control: Annotated[
+        ControlName | None,
+        typer.Option(help="Take a protection out: the drill has to fail, or this does."),
+    ] = None,
+    pairs: Annotated[
+        int | None, typer.Option(min=1, help="Pairs of drills instead, drawn at random by seed.")
+    ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option(help="TOML that names a fleet of others: load alone, the faults are theirs."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Results as 'drill report' reads them, JSON.")
+    ] = None,
     lag_max: Annotated[
         float,
         typer.Option(min=0.1, help="Of the generator at p99.9, ms; beyond it a run is void."),
@@ -110,8 +129,10 @@ def run(
             names[0], home, rate=rate or 40.0, hold=hold, times=times, budget=budget, json=json
         )
     else:
+        from chaos.engine.controls import CONTROLS
         from chaos.engine.kept import commit
         from chaos.engine.running import Options
+        from chaos.engine_commands import Shown, run_drills, run_target
 
         options = Options(
             requests=requests,
@@ -120,22 +141,30 @@ def run(
             phases=phases,
             seed=seed,
             resume=resume,
-            failover=failover,
+            control=control,
             lag_ms_max=lag_max,
             commit=commit(),
         )
-        drills = _chosen(names or [], options, everything=all_, smoke=smoke)
-        passed = _run_drills(drills, options, home, region=region, plot=plot, json=json)
+        if target is not None:
+            passed = run_target(target, home, options, hold_s=hold or 60.0, json=json)
+        else:
+            chosen = names or ([] if control is None else [CONTROLS[control].drill])
+            drills = _chosen(chosen, options, everything=all_, smoke=smoke, pairs=pairs)
+            shown = Shown(plot=plot, out=out, json=json)
+            passed = run_drills(drills, options, home, region=region, shown=shown)
     if not passed:
         raise typer.Exit(1)
 
 
-def _chosen(names: list[str], options: Options, *, everything: bool, smoke: bool) -> list[Drill]:
+def _chosen(
+    names: list[str], options: Options, *, everything: bool, smoke: bool, pairs: int | None
+) -> list[Drill]:
     """The drills that are asked for, as they are to be run.
 
     Raises:
         OperatorError: none is, or one that there is not.
     """
+    from chaos.engine.pairs import pairs as drawn
     from chaos.engine.running import shaped
     from chaos.engine.spec import find_drills, load_drills
 
@@ -143,51 +172,13 @@ def _chosen(names: list[str], options: Options, *, everything: bool, smoke: bool
     found = find_drills(names, drills)
     if everything:
         found = list(drills.values())
-    elif smoke and not names:
+    elif smoke and not names and pairs is None:
         found = [one for one in drills.values() if one.smoke]
+    if pairs is not None:
+        found = drawn(found or drills.values(), pairs, seed=options.seed)
     if not found:
         raise OperatorError("name a drill, or give --all or --smoke; see 'stepdown drill list'.")
     return [shaped(one, options, smoke=smoke) for one in found]
-
-
-def _run_drills(
-    drills: list[Drill],
-    options: Options,
-    home: Path,
-    *,
-    region: str | None,
-    plot: Path | None,
-    json: bool,
-) -> bool:
-    """Run drills one after the other and show them; whether all passed."""
-    from app.command_line import progress
-    from chaos.engine.ground import ground_of
-    from chaos.engine.plots import plot_timeline
-    from chaos.engine.running import run_drill
-    from chaos.engine.shown import results_table
-
-    ground = ground_of(home, region)
-    results = []
-    with progress(json=json) as report:
-        for number, one in enumerate(drills):
-
-            def told(share: float, what: str, number: int = number) -> None:
-                report((number + share) / len(drills), what)
-
-            ran = run_drill(ground, one, options, report=told)
-            results.append(ran.result)
-            if plot is not None:
-                plot_timeline(plot / f"{one.name}.svg", ran.episodes[0], one.title)
-    passed = all(result.passed for result in results)
-    if json:
-        said = {"drills": results, "passed": passed, "commit": options.commit, "seed": options.seed}
-        print_json(said)
-        return passed
-    Console().print(results_table(results))
-    for result in results:
-        for problem in result.problems:
-            Console().print(f"[bold]{result.name}[/]: {problem}.", soft_wrap=True)
-    return passed
 
 
 def _listed_apart() -> list[dict[str, str]]:

@@ -106,7 +106,7 @@ class ShardClient:
             error = DependencyUnavailable(str(refused), dependency=self._region)
         else:
             self._connection = connection
-            greeting = [self._greeted(command) for command in self._greeting]
+            greeting = [self._greeted(command, connection) for command in self._greeting]
             waiting, self._waiting = self._waiting, []
             connection.send([*greeting, *waiting])
             return
@@ -117,10 +117,18 @@ class ShardClient:
             _fail(reply, error)
 
     @staticmethod
-    def _greeted(command: Command) -> tuple[bytes, _Reply]:
-        """A command nobody waits for: where it is refused, so are all that follow."""
+    def _greeted(command: Command, connection: _Connection) -> tuple[bytes, _Reply]:
+        """A command nobody waits for: where it is refused, so are all that follow.
+
+        Such a connection is hung up: a password that is right again would never be asked for.
+        """
+
+        def answered(done: _Reply) -> None:
+            if not done.cancelled() and isinstance(done.exception(), DependencyUnavailable):
+                connection.hang_up()
+
         reply: _Reply = asyncio.get_running_loop().create_future()
-        reply.add_done_callback(lambda done: done.cancelled() or done.exception())
+        reply.add_done_callback(answered)
         return hiredis.pack_command(command), reply
 
 

@@ -19,6 +19,7 @@ from app.shadow import Shadow
 from app.verdict import standing_facts
 from app.wiring.followed import Followed
 from app.wiring.shared import Shared
+from app.wiring.weakened import NoRung
 from fallback.breaker import BreakerPolicy
 from fallback.events import Listener, ignore
 from fallback.ladder import Ladder, Step
@@ -70,13 +71,12 @@ class Rungs:
             scorers: of the model in force.
         """
         batch = self._batch_features()
+        full = Step(rung=self._full_rung(batch, sources, scorers[RungName.FULL]), needed_ms=8.0)
+        lower = [self._batch_step(batch, scorers[RungName.BATCH]), self._rules_step()]
+        alone = self._shared.settings.weakened == "lower-rungs"
         return Ladder(
-            [
-                Step(rung=self._full_rung(batch, sources, scorers[RungName.FULL]), needed_ms=8.0),
-                self._batch_step(batch, scorers[RungName.BATCH]),
-                self._rules_step(),
-            ],
-            self._last_rung(),
+            [full] if alone else [full, *lower],
+            NoRung() if alone else self._last_rung(),
             clock=self._shared.clock,
             listener=self._shared.telemetry.on_event,
             reserve_ms=10.0,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from app.event_time import EventTime, ReplayTime, WallTime
 from app.settings import ScorerSettings
 from app.telemetry import Telemetry
+from app.wiring.weakened import never_opens
 from fallback.breaker import Breaker, BreakerPolicy
 from fallback.clock import Clock, SystemClock
 from fallback.events import Listener
@@ -38,6 +39,8 @@ class Shared:
 
     def breaker(self, name: str, policy: BreakerPolicy, told: Listener) -> Breaker:
         """A breaker that tells a listener."""
+        if self.settings.weakened == "breakers":
+            policy = never_opens(policy)
         return Breaker(name, policy, clock=self.clock, rng=self.rng, listener=told)
 
 

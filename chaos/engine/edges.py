@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Annotated
 
 import msgspec
 
 from app.errors import OperatorError
+from chaos.engine.alternating import in_turns
 from chaos.engine.ground import Ground
 from chaos.engine.processes import NoOptions
 from regions.world.toxiproxy import Direction, Toxic
 
-__all__ = ["ToxicOptions", "down", "toxic"]
+__all__ = ["Flapping", "ToxicOptions", "down", "flapping", "toxic"]
 
 TOXIC = "drill"
+# What Toxiproxy fills in where it is not told, and then holds.
+_FILLED = {"latency": {"jitter": 0}, "slicer": {"size_variation": 0, "delay": 0}}
 
 
 class ToxicOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,6 +37,13 @@ class ToxicOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     attributes: dict[str, int] = {}
 
 
+class Flapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often links go down, and for which share of the time."""
+
+    period_s: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.0
+    share: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
+
+
 @contextmanager
 def down(ground: Ground, target: str, _options: NoOptions) -> Iterator[None]:
     """Links are refused and hung up."""
@@ -40,6 +51,17 @@ def down(ground: Ground, target: str, _options: NoOptions) -> Iterator[None]:
     with ExitStack() as stack:
         for name in _links(ground, target):
             stack.enter_context(network.down(name))
+        yield
+
+
+@contextmanager
+def flapping(ground: Ground, target: str, options: Flapping) -> Iterator[None]:
+    """Links are refused and hung up in turns."""
+    with in_turns(
+        lambda: down(ground, target, NoOptions()),
+        share=options.share,
+        period_s=options.period_s,
+    ):
         yield
 
 
@@ -52,7 +74,7 @@ def toxic(ground: Ground, target: str, options: ToxicOptions) -> Iterator[None]:
         type=options.type,
         stream=options.stream,
         toxicity=options.toxicity,
-        attributes=options.attributes,
+        attributes=_FILLED.get(options.type, {}) | options.attributes,
     )
     with ExitStack() as stack:
         for name in _links(ground, target):

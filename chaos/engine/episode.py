@@ -8,12 +8,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from chaos.engine.course import Marks
 from chaos.engine.good import IN_A_ROW, failure, normal_again, steady
 from chaos.engine.ground import Ground
-from chaos.engine.measure import Episode, Marks, measured
+from chaos.engine.measure import Episode, measured
 from chaos.engine.primitives import enter
 from chaos.engine.rig import Rig, rig
 from chaos.engine.spec import Drill
+from chaos.engine.watches import look, problems
 from chaos.engine.wire import Body
 
 __all__ = ["run_episode"]
@@ -64,11 +66,17 @@ def run_episode(
     ) as load:
         tell("warming up")
         _warm_up(ground, drill, load)
+        before = None if drill.watch is None else look(ground, drill.watch)
         start_s = time.monotonic()
         tell("baseline")
         time.sleep(drill.baseline_s + own.random() * drill.phase_s)
         marks = _through(ground, drill, load, start_s, tell)
         time.sleep(TAIL_S)
+        watched = (
+            []
+            if drill.watch is None or before is None
+            else problems(drill.watch, before, look(ground, drill.watch))
+        )
     return measured(
         number,
         drill,
@@ -78,6 +86,7 @@ def run_episode(
         said=load.said,
         ended=load.ended,
         bodies=bodies[1],
+        problems=watched,
     )
 
 

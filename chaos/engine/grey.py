@@ -12,13 +12,13 @@ from typing import IO
 import msgspec
 
 from app.errors import OperatorError
-from chaos.engine.ground import Ground
+from chaos.engine.reached import Reached
 
 __all__ = ["grey_proxy", "turned_grey"]
 
 
 @contextmanager
-def grey_proxy(ground: Ground, *, seed: int) -> Iterator[tuple[IO[bytes], int]]:
+def grey_proxy(ground: Reached, *, seed: int) -> Iterator[tuple[IO[bytes], int]]:
     """A proxy before the drilled region's API, which lets everything through until it is turned.
 
     Yields:

@@ -10,40 +10,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
+from chaos.engine.course import Course, Marks, course_of
 from chaos.engine.good import MOSTLY, failure
 from chaos.engine.spec import Drill
 from chaos.engine.value import Value, value_of
 from chaos.engine.wire import Body, Ended, Outcome, Said
 from stepdown_client import CLIENT_DEFAULT
 
-__all__ = ["LAG_MS_MAX", "Episode", "Marks", "measured"]
+__all__ = ["LAG_MS_MAX", "Episode", "measured"]
 
 LAG_MS_MAX = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Marks:
-    """Instants of an episode, monotonic seconds.
-
-    Attributes:
-        start_s: the baseline begins; what was sent before only warmed up.
-        inject_s: the first fault begins.
-        remove_s: the faults begin to be taken away.
-        removed_s: what was away is back.
-        normal_s: the load gets again what it got before; None if it never did.
-        aborted: whether the hold was cut short.
-    """
-
-    start_s: float
-    inject_s: float
-    remove_s: float
-    removed_s: float
-    normal_s: float | None
-    aborted: bool
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +55,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
         lag_p999_ms: of the generator.
         aborted: whether the hold was cut short.
         timeline: answers a second from the start, by region.
+        course: of the faulted path, second by second.
+        problems: what was watched beside the load and was not as it has to be.
     """
 
     number: int
@@ -104,6 +85,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     lag_p999_ms: float
     aborted: bool
     timeline: dict[str, list[int]]
+    course: Course
+    problems: list[str]
 
     @property
     def steady(self) -> bool:
@@ -121,6 +104,7 @@ def measured(
     said: Sequence[Said],
     ended: Sequence[Ended],
     bodies: Sequence[Body],
+    problems: Sequence[str] = (),
 ) -> Episode:
     """Measure an episode.
 
@@ -133,6 +117,7 @@ def measured(
         said: by clients.
         ended: what each load process came to.
         bodies: that were sent.
+        problems: of what was watched.
     """
     outcomes = [one for one in outcomes if one.due_s >= marks.start_s]
     path = [one for one in outcomes if one.home == region]
@@ -182,6 +167,8 @@ def measured(
         lag_p999_ms=lags[math.ceil(0.999 * len(lags)) - 1] if lags else 0.0,
         aborted=marks.aborted,
         timeline=_timeline(outcomes, marks.start_s),
+        course=course_of(path, marks, drill.limit_ms),
+        problems=list(problems),
     )
 
 

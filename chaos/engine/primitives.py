@@ -4,7 +4,14 @@
     process_signalled one signal, nothing kept            target: a process
     process_paused    SIGSTOP                             target: a process
     store_emptied     SIGKILL, comes back without data    target: a datastore
+    store_refusing    runs, and refuses: see there        target: a datastore
+    store_spoilt      counters that do not read           target: a datastore
+    worker_signalled  SIGSTOP or SIGKILL of one worker    target: a process with workers
+    disk_full         files do not grow any more          target: a process
+    model_replaced    one that is broken, or wrong        target: a folder of published models
+    poisoned          requests that hurt, beside the load target: a region
     link_down         refused and hung up                 target: the links that begin so
+    link_flapping     the same in turns                   target: the links that begin so
     link_toxic        slow, mute, cut: any toxic          target: the links that begin so
     file_gone         not there                           target: a path below the home
     file_broken       something else in it                target: a path below the home
@@ -27,7 +34,17 @@ from typing import Any
 
 import msgspec
 
-from chaos.engine import edges, files, processes, region_faults
+from chaos.engine import (
+    edges,
+    files,
+    model_faults,
+    poison,
+    processes,
+    region_faults,
+    scorer_faults,
+    store_faults,
+    store_values,
+)
 from chaos.engine.ground import Ground
 
 __all__ = ["PRIMITIVES", "Grey", "Multiplied", "Primitive", "check", "enter"]
@@ -64,7 +81,14 @@ PRIMITIVES: Mapping[str, Primitive] = {
     "process_signalled": Primitive(processes.Signalled, processes.signalled),
     "process_paused": Primitive(processes.NoOptions, processes.paused),
     "store_emptied": Primitive(processes.NoOptions, processes.emptied),
+    "store_refusing": Primitive(store_faults.Refusing, store_faults.refusing),
+    "store_spoilt": Primitive(store_values.Spoilt, store_values.spoilt),
+    "worker_signalled": Primitive(scorer_faults.WorkerSignalled, scorer_faults.worker_signalled),
+    "disk_full": Primitive(processes.NoOptions, scorer_faults.disk_full),
+    "model_replaced": Primitive(model_faults.Replaced, model_faults.replaced),
+    "poisoned": Primitive(poison.Poisoned, poison.poisoned),
     "link_down": Primitive(processes.NoOptions, edges.down),
+    "link_flapping": Primitive(edges.Flapping, edges.flapping),
     "link_toxic": Primitive(edges.ToxicOptions, edges.toxic),
     "file_gone": Primitive(processes.NoOptions, files.gone),
     "file_broken": Primitive(processes.NoOptions, files.broken),

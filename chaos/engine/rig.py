@@ -16,8 +16,8 @@ import msgspec
 
 from app.errors import OperatorError
 from chaos.engine.grey import grey_proxy, turned_grey
-from chaos.engine.ground import Ground
 from chaos.engine.primitives import Grey, Multiplied
+from chaos.engine.reached import Reached
 from chaos.engine.spec import Drill, Fault
 from chaos.engine.wire import Ended, Job, Outcome, Said, Started, Turn
 
@@ -158,7 +158,7 @@ class Rig:
 
 @contextmanager
 def rig(
-    ground: Ground, drill: Drill, *, bodies: Path, rate: float, seed: int, failover: bool
+    ground: Reached, drill: Drill, *, bodies: Path, rate: float, seed: int, failover: bool
 ) -> Iterator[Rig]:
     """A load for as long as the block lasts; all its outcomes are there after it."""
     folder = ground.home / "drills"
@@ -193,12 +193,12 @@ def rig(
         running._stop()  # noqa: SLF001
 
 
-def _homes(ground: Ground, drill: Drill) -> tuple[str, ...]:
+def _homes(ground: Reached, drill: Drill) -> tuple[str, ...]:
     """Regions that there are callers in."""
     return ground.regions if drill.load == "client" else (ground.region,)
 
 
-def _share(ground: Ground, drill: Drill, home: str) -> float:
+def _share(ground: Reached, drill: Drill, home: str) -> float:
     """Of the load, by home."""
     homes = _homes(ground, drill)
     if len(homes) == 1:

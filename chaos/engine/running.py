@@ -10,12 +10,15 @@ import msgspec
 
 from app.errors import OperatorError
 from chaos.engine.bodies import ensure_bodies, read_bodies
+from chaos.engine.control_names import ControlName
+from chaos.engine.controls import without
 from chaos.engine.episode import run_episode
 from chaos.engine.ground import Ground
 from chaos.engine.kept import Kept
 from chaos.engine.measure import LAG_MS_MAX, Episode
 from chaos.engine.spec import Drill
 from chaos.engine.verdict import Result, judge
+from chaos.engine.wire import Body
 from regions.world.errors import WorldError
 from regions.world.toxiproxy import ToxiproxyError
 
@@ -36,7 +39,7 @@ class Options:
         phases: episodes instead of the drill's.
         seed: of instants, attempts and draws.
         resume: go on with the episodes of a run that was cut.
-        failover: whether clients may go to another region; off, most drills have to fail.
+        control: what is taken out, so that the drill has to fail; None for nothing.
         lag_ms_max: of the generator at p99.9, beyond which an episode is void.
         commit: that runs.
     """
@@ -47,7 +50,7 @@ class Options:
     phases: int | None = None
     seed: int = 7
     resume: bool = False
-    failover: bool = True
+    control: ControlName | None = None
     lag_ms_max: float = LAG_MS_MAX
     commit: str | None = None
 
@@ -65,7 +68,7 @@ def shaped(drill: Drill, options: Options, *, smoke: bool = False) -> Drill:
     """A drill as the options want it: another rate, more requests, or one short episode."""
     deadline_ms = options.deadline_ms or drill.deadline_ms
     if smoke:
-        hold_s = min(drill.hold_s, SMOKE_HOLD_S)
+        hold_s = max(drill.hold_s_min, min(drill.hold_s, SMOKE_HOLD_S))
         return msgspec.structs.replace(
             drill,
             phases=1,
@@ -99,34 +102,44 @@ def run_drill(
     """
     path = ensure_bodies(ground.home, seed=options.seed)
     bodies = (path, read_bodies(path))
-    how = f"{options.commit} {ground.region} {options.failover}"
+    how = f"{options.commit} {ground.region} {options.control}"
     kept = Kept(_folder(ground.home), drill, seed=options.seed, how=how)
     if not options.resume:
         kept.clear()
     episodes = kept.read()
-    for number in range(len(episodes), drill.phases):
-        share = number / drill.phases
-
-        def tell(what: str, number: int = number, share: float = share) -> None:
-            report(share, f"{drill.name} {number + 1}/{drill.phases}: {what}")
-
-        try:
-            episode = run_episode(
-                ground,
-                drill,
-                number,
-                bodies=bodies,
-                seed=options.seed,
-                failover=options.failover,
-                tell=tell,
-            )
-        except (WorldError, ToxiproxyError) as error:
-            raise OperatorError(f"{drill.name}: {error}.") from None
-        kept.add(episode)
-        episodes.append(episode)
+    try:
+        with without(ground, options.control if len(episodes) < drill.phases else None):
+            for number in range(len(episodes), drill.phases):
+                episodes.append(
+                    _episode(ground, drill, number, bodies=bodies, options=options, report=report)
+                )
+                kept.add(episodes[-1])
+    except (WorldError, ToxiproxyError) as error:
+        raise OperatorError(f"{drill.name}: {error}.") from None
     report(1.0, drill.name)
     result = judge(drill, episodes, lag_ms_max=options.lag_ms_max)
     return Ran(drill=drill, result=result, episodes=episodes)
+
+
+def _episode(
+    ground: Ground,
+    drill: Drill,
+    number: int,
+    *,
+    bodies: tuple[Path, list[Body]],
+    options: Options,
+    report: Callable[[float, str], None],
+) -> Episode:
+    share = number / drill.phases
+    return run_episode(
+        ground,
+        drill,
+        number,
+        bodies=bodies,
+        seed=options.seed,
+        failover=options.control is not ControlName.FAILOVER_OFF,
+        tell=lambda what: report(share, f"{drill.name} {number + 1}/{drill.phases}: {what}"),
+    )
 
 
 def _folder(home: Path) -> Path:

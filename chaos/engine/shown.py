@@ -7,10 +7,11 @@ from typing import Any
 
 from rich.table import Table
 
+from chaos.engine.matrix import Covered
 from chaos.engine.spec import Drill
 from chaos.engine.verdict import Result
 
-__all__ = ["drills_table", "listed", "results_table"]
+__all__ = ["drills_table", "listed", "matrix_table", "results_table"]
 
 _STYLES = {"passed": "green", "failed": "red", "void": "yellow"}
 
@@ -40,6 +41,20 @@ def drills_table(drills: Iterable[Drill]) -> Table:
         rows = ", ".join(map(str, one.rows))
         load = f"{one.load}, {one.rate:g}/s, {one.phases} x {one.hold_s:g} s"
         table.add_row(rows, f"[bold]{one.name}", one.title, load)
+    return table
+
+
+def matrix_table(rows: Iterable[Covered]) -> Table:
+    """Each row of the fault matrix on a line, with who drills it."""
+    table = Table("row", "fault", "expected", "drilled by", box=None)
+    for one in rows:
+        by = [*one.drills, *one.row.apart, *(test.partition("::")[0] for test in one.row.tests)]
+        table.add_row(
+            str(one.row.row),
+            one.row.fault,
+            one.row.expected,
+            ", ".join(dict.fromkeys(by)) or f"[yellow]nothing: {one.row.reason}",
+        )
     return table
 
 

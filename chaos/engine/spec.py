@@ -10,9 +10,19 @@ import msgspec
 
 from app.errors import OperatorError
 from chaos.engine.primitives import check
+from chaos.engine.watches import Watch
 from chaos.engine.wire import DEADLINE_MS
 
-__all__ = ["DRILLS", "Abort", "Drill", "Fault", "decode_drill", "find_drills", "load_drills"]
+__all__ = [
+    "DRILLS",
+    "LAST_ROW",
+    "Abort",
+    "Drill",
+    "Fault",
+    "decode_drill",
+    "find_drills",
+    "load_drills",
+]
 
 DRILLS = Path(__file__).parents[1] / "drills"
 LAST_ROW = 50
@@ -71,6 +81,7 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         baseline_s: of each before the fault.
         phase_s: range that the random instant adds to the baseline.
         hold_s: how long the fault is there.
+        hold_s_min: with less it shows nothing, not even in a smoke run.
         recovery_s: bound from the return of what was away to what the load got before.
         recovered: what counts as that: what the load got before, or good answers of any region.
         answered_by: who answers in the hold: a region, or the client's own default.
@@ -79,6 +90,9 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         settle_s: from the fault on, after which `settled_share` must hold; None: no such bound.
         settled_share: of the requests due then that must be good.
         ejected_s: bound from the fault to the last client's leaving the region; None for none.
+        tries_max: requests for each attempt of the callers, at most; None for no bound.
+        added_p50_ms_max: what the fault may add to the median latency; None for no bound.
+        watch: what is looked at beside the load; see `chaos.engine.watches`.
         abort: see `Abort`.
         smoke: whether `--smoke` runs it, with one short episode.
         faults: what is done, in order.
@@ -97,6 +111,7 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     baseline_s: Annotated[float, msgspec.Meta(ge=1, le=60)] = 4.0
     phase_s: Seconds = 1.0
     hold_s: Annotated[float, msgspec.Meta(gt=0, le=600)]
+    hold_s_min: Seconds = 0.0
     recovery_s: Annotated[float, msgspec.Meta(gt=0, le=600)]
     recovered: Literal["as_before", "answered"] = "as_before"
     answered_by: Literal["region", "client"] = "region"
@@ -105,6 +120,9 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     settle_s: Seconds | None = None
     settled_share: Share = 1.0
     ejected_s: Seconds | None = None
+    tries_max: Annotated[float, msgspec.Meta(ge=1)] | None = None
+    added_p50_ms_max: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    watch: Watch | None = None
     abort: Abort = Abort()
     smoke: bool = False
     faults: Annotated[tuple[Fault, ...], msgspec.Meta(min_length=1)]

@@ -95,7 +95,15 @@ def judge(drill: Drill, episodes: Sequence[Episode], *, lag_ms_max: float = LAG_
     clean = sum(one.failed == 0 for one in episodes)
     voids = _voids(episodes, lag_ms_max)
     rungs = _shares((one.rungs for one in episodes), requests)
-    problems = [*voids, *_answers(drill, episodes), *_rungs(drill, rungs), *_times(drill, episodes)]
+    latency_ms = _latency(episodes)
+    problems = [
+        *voids,
+        *_answers(drill, episodes),
+        *_rungs(drill, rungs),
+        *_times(drill, episodes),
+        *_cost(drill, episodes, latency_ms["added"]),
+        *(f"in episode {one.number} {what}" for one in episodes for what in one.problems),
+    ]
     state = "void" if voids else "failed" if problems else "passed"
     settled = sum(one.settled for one in episodes)
     recovered = [one.recovery_s for one in episodes if one.recovery_s is not None]
@@ -118,7 +126,7 @@ def judge(drill: Drill, episodes: Sequence[Episode], *, lag_ms_max: float = LAG_
         elsewhere_failed=sum(one.elsewhere_failed for one in episodes),
         rungs=rungs,
         regions=_shares((one.regions for one in episodes), requests),
-        latency_ms=_latency(episodes),
+        latency_ms=latency_ms,
         settled=sum(one.settled_good for one in episodes) / settled if settled else None,
         ejected_s=max(
             (one.ejected_s for one in episodes if one.ejected_s is not None), default=None
@@ -205,6 +213,20 @@ def _times(drill: Drill, episodes: Sequence[Episode]) -> list[str]:
     good = sum(one.settled_good for one in episodes)
     if drill.settle_s is not None and good < drill.settled_share * settled:
         problems.append(f"{good} of {settled} were good once it had settled")
+    return problems
+
+
+def _cost(drill: Drill, episodes: Sequence[Episode], added_ms: dict[str, float]) -> list[str]:
+    """What is wrong with what it cost: requests, and time."""
+    problems = []
+    tries = max(one.tries for one in episodes)
+    if drill.tries_max is not None and tries > drill.tries_max:
+        problems.append(f"{tries:.2f} requests were made for an attempt, and {drill.tries_max} may")
+    added = added_ms.get("p50", 0.0)
+    if drill.added_p50_ms_max is not None and added > drill.added_p50_ms_max:
+        problems.append(
+            f"the median took {added:.1f} ms longer, and {drill.added_p50_ms_max:g} are allowed"
+        )
     return problems
 
 

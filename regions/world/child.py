@@ -9,7 +9,7 @@ import functools
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from fallback.clock import Clock
@@ -70,6 +70,7 @@ class Child:
         self._task: asyncio.Task[None] | None = None
         self._state = ProcessState.WAITING
         self._paused = False
+        self._more: dict[str, str] = {}
         self._started_s = 0.0
         self._restarts = 0
         self._last_exit: int | None = None
@@ -107,8 +108,13 @@ class Child:
                     await self._gone.wait()
         self._state = ProcessState.HELD
 
-    def release(self) -> None:
-        """Let it run again, at once."""
+    def release(self, environment: Mapping[str, str] | None = None) -> None:
+        """Let it run again, at once.
+
+        Args:
+            environment: what it gets above its own, until it is released again.
+        """
+        self._more = dict(environment or {})
         self._backoff.reset()
         self._wanted.set()
         self._hurry.set()
@@ -200,7 +206,7 @@ class Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
-                env=os.environ | self.spec.environment,
+                env=os.environ | self.spec.environment | self._more,
                 start_new_session=True,
                 preexec_fn=functools.partial(_die_with_parent, os.getpid()),
             )

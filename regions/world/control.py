@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
@@ -29,11 +30,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         do: the verb.
         name: the process, for all verbs but `status` and `stop`.
         signal: for `hold` SIGKILL (the default) or SIGTERM; for `signal` any, by name.
+        environment: for `release`: what the process gets above its own until it is released again.
     """
 
     do: Verb
     name: str | None = None
     signal: str | None = None
+    environment: dict[str, str] = {}
 
 
 class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,9 +117,14 @@ class World:
         """End a process and keep it down; returns when it is gone."""
         self._ask(Request(do="hold", name=name, signal=signal))
 
-    def release(self, name: str) -> None:
-        """Let a held process start again; `wait_ready` tells when it serves."""
-        self._ask(Request(do="release", name=name))
+    def release(self, name: str, environment: Mapping[str, str] | None = None) -> None:
+        """Let a held process start again; `wait_ready` tells when it serves.
+
+        Args:
+            name: of the process.
+            environment: what it gets above its own, at each start until it is released again.
+        """
+        self._ask(Request(do="release", name=name, environment=dict(environment or {})))
 
     def pause(self, name: str) -> None:
         """Freeze a process and its children: connections stay open, nothing answers."""

@@ -157,7 +157,7 @@ class Supervisor:
             case "hold":
                 await child.hold(_signal(request.signal or "SIGKILL"))
             case "release":
-                child.release()
+                child.release(request.environment)
             case "pause":
                 child.pause()
             case "resume":

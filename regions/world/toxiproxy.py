@@ -131,7 +131,13 @@ class Network:
     @contextlib.contextmanager
     def toxic(self, name: str, toxic: Toxic) -> Iterator[None]:
         """A toxic that is on a proxy for as long as the block lasts."""
-        self.add(name, toxic)
+        try:
+            self.add(name, toxic)
+        except ToxiproxyError:
+            # One that is not held as it was told may be there all the same.
+            with contextlib.suppress(ToxiproxyError):
+                self.remove(name, toxic.name)
+            raise
         try:
             yield
         finally:

@@ -121,3 +121,13 @@ async def test_a_caller_who_gives_up_leaves_the_others_their_replies(server, sha
     first, second = shard.submit("GET", "x"), shard.submit("GET", "y")
     first.cancel()
     assert await second == 2
+
+
+async def test_a_connection_that_was_refused_is_hung_up_and_the_next_command_has_another(
+    server, shard
+):
+    server.replies = [b"-WRONGPASS invalid password\r\n", b"-NOAUTH Authentication required\r\n"]
+    assert isinstance((await outcome(shard.submit("GET", "x")))[0], DependencyUnavailable)
+    await asyncio.sleep(0)  # the connection is closed in the turn after
+    assert await shard.submit("GET", "y") == b"OK"
+    assert server.connections == 2

@@ -122,6 +122,15 @@ def test_a_toxic_is_changed_in_place(network, echo):
 
 
 @needs_toxiproxy
+def test_a_toxic_that_is_not_held_as_it_was_told_is_not_left_behind(network, echo):
+    network.put(proxy_to(echo))
+    unsaid = Toxic(name="slow", type="latency", attributes={"latency": 5})  # jitter is filled in
+    with pytest.raises(ToxiproxyError, match="and holds"), network.toxic("one", unsaid):
+        pytest.fail("it was told otherwise")
+    assert network.proxy("one").toxics == ()
+
+
+@needs_toxiproxy
 def test_a_proxy_that_is_down_refuses_and_is_up_again_after_the_block(network, echo):
     proxy = proxy_to(echo)
     network.put(proxy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from chaos.engine.course import Course
 from chaos.engine.kept import Kept
 from chaos.engine.measure import Episode
 from chaos.engine.spec import load_drills
@@ -34,6 +35,8 @@ def episode(number):
         lag_p999_ms=0.0,
         aborted=False,
         timeline={},
+        course=Course(),
+        problems=[],
     )
 
 

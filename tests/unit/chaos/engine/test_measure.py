@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from chaos.engine.course import Marks
 from chaos.engine.good import failure, normal_again, steady
-from chaos.engine.measure import Marks, measured
+from chaos.engine.measure import measured
 from chaos.engine.spec import load_drills
 from chaos.engine.verdict import judge
 from chaos.engine.wire import Body, Ended, Outcome, Said

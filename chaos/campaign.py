@@ -1,0 +1,187 @@
+"""A campaign: every drill, the controls, pairs of faults and the drills apart, kept as they end.
+
+What is finished is not done again: episodes are kept with the home, results in a folder a
+campaign. A campaign that was cut goes on, at the same commit and seed; another one begins anew.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from app.errors import OperatorError
+from chaos.apart_commands import DRILLS as APART
+from chaos.engine.control_names import ControlName
+from chaos.engine.controls import CONTROLS
+from chaos.engine.ground import Ground
+from chaos.engine.pairs import pairs
+from chaos.engine.results import (
+    Apart,
+    Results,
+    Told,
+    begun,
+    ended,
+    read_results,
+    told,
+    write_results,
+)
+from chaos.engine.running import Options, run_drill, shaped
+from chaos.engine.spec import Drill
+
+__all__ = ["RESULTS", "Campaign", "campaign_folder", "run_campaign"]
+
+RESULTS = "results.json"
+APART_S_MAX = 1_800.0
+
+Report = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaign:
+    """What is run.
+
+    Attributes:
+        drills: of the matrix.
+        options: of every run.
+        pairs: how many.
+        smoke: one short episode each.
+        apart: drills with figures of their own, by name.
+    """
+
+    drills: Sequence[Drill]
+    options: Options
+    pairs: int
+    smoke: bool
+    apart: Sequence[str] = tuple(APART)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    name: str
+    run: Callable[[Report], None]
+
+
+def campaign_folder(root: Path, options: Options) -> Path:
+    """The folder of the campaign that goes on, or of a new one of today.
+
+    Args:
+        root: of all campaigns.
+        options: of this one.
+    """
+    for path in sorted(root.glob(f"*/{RESULTS}"), reverse=True):
+        found = read_results(path)
+        if found.ended_at is None and (found.commit, found.seed) == (options.commit, options.seed):
+            return path.parent
+    today = datetime.now(UTC).date().isoformat()
+    names = (today, *(f"{today}-{number}" for number in range(2, 1_000)))
+    return next(root / name for name in names if not (root / name).exists())
+
+
+def run_campaign(ground: Ground, campaign: Campaign, folder: Path, *, report: Report) -> Results:
+    """Run what is not finished yet; after each step the results are in the folder.
+
+    What cannot be run is kept as such, and the campaign goes on.
+
+    Raises:
+        OperatorError: what runs cannot be drilled so, or the results cannot be kept.
+    """
+    _require(ground, campaign.drills)
+    path = folder / RESULTS
+    options = campaign.options
+    results = (
+        read_results(path) if path.exists() else begun(commit=options.commit, seed=options.seed)
+    )
+    results.drills, results.controls, results.pairs, results.errors = [], [], [], {}
+    steps = list(_steps(ground, campaign, results))
+    for number, step in enumerate(steps):
+
+        def within(share: float, what: str, number: int = number) -> None:
+            report((number + share) / len(steps), what)
+
+        try:
+            step.run(within)
+        except OperatorError as error:
+            results.errors[step.name] = str(error)
+        write_results(path, results)
+    ended(results)
+    write_results(path, results)
+    return results
+
+
+def _steps(ground: Ground, campaign: Campaign, results: Results) -> Iterator[_Step]:
+    options = replace(campaign.options, resume=True)
+
+    def drill(one: Drill, control: ControlName | None, into: list[Told]) -> _Step:
+        own = replace(options, control=control)
+        shape = shaped(one, own, smoke=campaign.smoke)
+
+        def run(report: Report) -> None:
+            into.append(told(run_drill(ground, shape, own, report=report), control))
+
+        return _Step(one.name if control is None else control, run)
+
+    by_name = {one.name: one for one in campaign.drills}
+    for one in campaign.drills:
+        yield drill(one, None, results.drills)
+    for name, control in CONTROLS.items():
+        yield drill(by_name[control.drill], name, results.controls)
+    for pair in pairs(campaign.drills, campaign.pairs, seed=options.seed):
+        yield drill(pair, None, results.pairs)
+    known = {one.name for one in results.apart}
+    for name in campaign.apart:
+        if name not in known:
+            yield _Step(name, lambda report, name=name: _apart(ground, name, results, report))
+
+
+def _apart(ground: Ground, name: str, results: Results, report: Report) -> None:
+    """Run a drill apart by its own command.
+
+    Raises:
+        OperatorError: it does not go through.
+    """
+    report(0.0, name)
+    command = [sys.executable, "-c", "from app.cli import main; main()", "drill", "run", name]
+    done = subprocess.run(  # noqa: S603 - our own command
+        [*command, "--home", str(ground.home), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=APART_S_MAX,
+        check=False,
+    )
+    try:
+        found = msgspec.json.decode(done.stdout, type=dict)
+    except msgspec.MsgspecError:
+        last = done.stderr.strip().splitlines()[-1:]
+        raise OperatorError(f"{name} did not go through: {' '.join(last)}") from None
+    results.apart.append(
+        Apart(name=name, title=APART[name], passed=bool(found["passed"]), found=found)
+    )
+
+
+def _require(ground: Ground, drills: Sequence[Drill]) -> None:
+    """What runs has every link that is cut, and other regions.
+
+    Raises:
+        OperatorError: it has not.
+    """
+    if len(ground.regions) < 2:
+        raise OperatorError("a campaign needs two regions at least, and one runs.")
+    ground.network()
+    cut = {
+        ground.named(fault.target)
+        for one in drills
+        for fault in one.faults
+        if fault.do.startswith("link_")
+    }
+    names = [link.name for link in ground.plan.links]
+    if any(not any(name.startswith(target) for name in names) for target in cut):
+        raise OperatorError(
+            "a region's own stores have no proxies before them, so that they cannot be cut off; "
+            "start with STEPDOWN_PROXIED=all."
+        )
