@@ -76,8 +76,8 @@ docs/results/bench-hot.json: | $(VENV)/.ready
 hot: setup  ## what a decision costs, beside peers; written into README.md (an hour, on a machine of its own)
 	@$(BIN)/stepdown bench hot --all --peers --seconds 8 --plot docs/results/bench-hot.svg --json $(call KEEP,hot)
 	@$(BIN)/stepdown bench hot --row applier-off --row full --seconds 60 --json $(call KEEP,calm)
-	@$(BIN)/stepdown bench overload --plot docs/results/bench-overload.svg --json $(call KEEP,overload)
-	@$(BIN)/stepdown bench deadlines --seconds 15 --json $(call KEEP,deadlines)
+	@$(BIN)/stepdown bench overload --row applier-off --plot docs/results/bench-overload.svg --json $(call KEEP,overload)
+	@$(BIN)/stepdown bench deadlines --row applier-off --load 0.4 --seconds 15 --json $(call KEEP,deadlines)
 	@$(BIN)/stepdown bench soak --json $(call KEEP,soak)
 	@$(BIN)/stepdown bench page --write README.md
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["bench"]
 
 SecondsOption = Annotated[float, typer.Option(min=1, max=600, help="Of each part.")]
+OneRowOption = Annotated[str, typer.Option(help="What to bring up: a row of `hot`.")]
 ConnectionsOption = Annotated[int, typer.Option(min=1, max=512, help="Of the closed loop.")]
 PlotOption = Annotated[Path | None, typer.Option(help="SVG file to draw.")]
 
@@ -93,8 +94,7 @@ def hot(
     from chaos.target import settings_of
 
     names = list(ROWS) if every else row or ["full"]
-    if unknown := [name for name in names if name not in ROWS]:
-        raise OperatorError(f"there is no row {unknown[0]!r}; there are {', '.join(ROWS)}.")
+    _known(names)
     settings = settings_of(home)
     with progress(json=json) as report:
         said = measure_hot(
@@ -130,6 +130,7 @@ def overload(
         float, typer.Option(min=0.05, max=1, help="Rate before and after, of saturation.")
     ] = 1.0,
     peak: Annotated[float, typer.Option(min=1, max=10, help="Rate of the overload.")] = 3.0,
+    row: OneRowOption = "full",
     connections: ConnectionsOption = 32,
     plot: PlotOption = None,
     home: HomeOption = Path(".stepdown"),
@@ -140,7 +141,7 @@ def overload(
     from chaos.bench.plot import plot_rungs
     from chaos.bench.table import print_overload
 
-    with progress(json=json) as report, _region(home, report) as region:
+    with progress(json=json) as report, _region(home, report, row) as region:
         said = measure_overload(
             region,
             seconds=seconds,
@@ -164,6 +165,7 @@ def deadlines(
     ] = None,
     load: Annotated[float, typer.Option(min=0.05, max=3, help="Rate, of saturation.")] = 0.8,
     seconds: SecondsOption = 5.0,
+    row: OneRowOption = "full",
     connections: ConnectionsOption = 32,
     home: HomeOption = Path(".stepdown"),
     json: JsonOption = False,
@@ -172,7 +174,7 @@ def deadlines(
     from chaos.bench.deadlines import measure_deadlines
     from chaos.bench.table import print_deadlines
 
-    with progress(json=json) as report, _region(home, report) as region:
+    with progress(json=json) as report, _region(home, report, row) as region:
         rate, found = measure_deadlines(
             region,
             deadline or (20, 40, 80),
@@ -214,14 +216,34 @@ def _dated(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _region(home: Path, report: Callable[[float, str], None]) -> Iterator[BenchRegion]:
-    """A region with one worker and one source, of this home's models."""
-    from chaos.bench.region import Shape, bench_region
+def _region(
+    home: Path, report: Callable[[float, str], None], row: str = "full"
+) -> Iterator[BenchRegion]:
+    """A region of this home's models, as a row has it.
+
+    Raises:
+        OperatorError: there is no such row.
+    """
+    from chaos.bench.hot import base_of
+    from chaos.bench.region import bench_region
+    from chaos.bench.rows import ROWS, prepared
     from chaos.target import settings_of
 
+    _known([row])
+    shape = ROWS[row].shape
     report(0.0, "bringing a region up")
-    with bench_region(home, Shape(), settings_of(home)) as region:
+    with (
+        bench_region(base_of(home, shape), shape, settings_of(home)) as region,
+        prepared(region, ROWS[row]),
+    ):
         yield region
+
+
+def _known(rows: Sequence[str]) -> None:
+    from chaos.bench.rows import ROWS
+
+    if unknown := [name for name in rows if name not in ROWS]:
+        raise OperatorError(f"there is no row {unknown[0]!r}; there are {', '.join(ROWS)}.")
 
 
 @bench.command("cold-start")

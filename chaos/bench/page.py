@@ -158,12 +158,13 @@ def _there(hot: Hot) -> list[Peer]:
 def _said(of: HotResults) -> Iterator[str]:
     overload, soak = of.overload, of.soak
     again = "never" if overload.full_again_s is None else f"after {overload.full_again_s:g} s"
+    to = " to ".join(f"{part.rate:,.0f}/s" for part in overload.parts)
+    in_time = ", ".join(f"{part.in_time:.2%} ({part.name})" for part in overload.parts)
     void = ", VOID: the generator was late itself" if overload.void else ""
     yield (
-        f"Three times saturation ({overload.saturation:g}/s) for a while and back"
-        f" ({overload.measured_on}): {overload.requests:,} attempts,"
-        f" {sum(overload.errors.values())} errors, {overload.in_time:.3%} within 100 ms, full again"
-        f" {again}{void}."
+        f"Overload ({overload.measured_on}): {to}; saturation {overload.saturation:,.0f}/s."
+        f" {overload.requests:,} attempts, {sum(overload.errors.values())} errors; within 100 ms"
+        f" {in_time}; full again {again}{void}."
     )
     yield (
         f"{soak.requests:,} attempts ({soak.measured_on}): {sum(soak.failures.values())} failed;"

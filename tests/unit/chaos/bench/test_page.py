@@ -46,6 +46,18 @@ def asked(*, void):
     )
 
 
+def part(name, rate, *, in_time):
+    return Part(
+        name=name,
+        rate=rate,
+        answers=20_000,
+        in_time=in_time,
+        p50_ms=9.0,
+        p99_ms=30.0,
+        rungs={"full": 1.0},
+    )
+
+
 PEERS = [
     Peer(name="fastapi", cpu_us=450.5, decisions_per_core_second=2_220.0, open_rate=1_100.0),
     Peer(name="bentoml", missing="it cannot be installed here"),
@@ -59,17 +71,7 @@ RESULTS = HotResults(
         requests=160_000,
         errors={},
         in_time=0.99995,
-        parts=[
-            Part(
-                name="calm",
-                rate=2_000.0,
-                answers=20_000,
-                in_time=1.0,
-                p50_ms=9.0,
-                p99_ms=30.0,
-                rungs={"full": 1.0},
-            )
-        ],
+        parts=[part("calm", 2_000.0, in_time=1.0), part("overload", 6_000.0, in_time=0.995)],
         full_again_s=2.0,
         void=False,
     ),
@@ -112,7 +114,10 @@ def test_a_deadline_whose_run_was_void_has_no_share():
 
 def test_overload_and_soak_are_a_sentence_each():
     said = section(RESULTS)
-    assert "160,000 attempts, 0 errors, 99.995% within 100 ms, full again after 2 s." in said
+    assert (
+        "(2026-11-23): 2,000/s to 6,000/s; saturation 2,000/s. 160,000 attempts, 0 errors" in said
+    )
+    assert "within 100 ms 100.00% (calm), 99.50% (overload); full again after 2 s." in said
     assert "300,123 attempts (2026-11-23): 0 failed; memory 310 to 311 MB" in said
 
 
