@@ -1,7 +1,7 @@
 """A campaign: every drill, the controls, pairs of faults and the drills apart, kept as they end.
 
-What is finished is not done again: episodes are kept with the home, results in a folder a
-campaign. A campaign that was cut goes on, at the same commit and seed; another one begins anew.
+What is finished is not done again: each campaign has a folder that keeps its results and episodes.
+One that was cut goes on, at the same commit and seed; another one begins anew.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -93,12 +94,14 @@ def run_campaign(ground: Ground, campaign: Campaign, folder: Path, *, report: Re
     """
     _require(ground, campaign.drills)
     path = folder / RESULTS
-    options = campaign.options
+    options = replace(campaign.options, resume=True, kept=folder / "episodes")
     results = (
         read_results(path) if path.exists() else begun(commit=options.commit, seed=options.seed)
     )
+    # Told anew from the episodes, which costs nothing.
     results.drills, results.controls, results.pairs, results.errors = [], [], [], {}
-    steps = list(_steps(ground, campaign, results))
+    write_results(path, results)
+    steps = list(_steps(ground, replace(campaign, options=options), results))
     for number, step in enumerate(steps):
 
         def within(share: float, what: str, number: int = number) -> None:
@@ -115,7 +118,7 @@ def run_campaign(ground: Ground, campaign: Campaign, folder: Path, *, report: Re
 
 
 def _steps(ground: Ground, campaign: Campaign, results: Results) -> Iterator[_Step]:
-    options = replace(campaign.options, resume=True)
+    options = campaign.options
 
     def drill(one: Drill, control: ControlName | None, into: list[Told]) -> _Step:
         own = replace(options, control=control)
@@ -130,13 +133,14 @@ def _steps(ground: Ground, campaign: Campaign, results: Results) -> Iterator[_St
     for one in campaign.drills:
         yield drill(one, None, results.drills)
     for name, control in CONTROLS.items():
-        yield drill(by_name[control.drill], name, results.controls)
+        if control.drill in by_name:
+            yield drill(by_name[control.drill], name, results.controls)
     for pair in pairs(campaign.drills, campaign.pairs, seed=options.seed):
         yield drill(pair, None, results.pairs)
     known = {one.name for one in results.apart}
-    for name in campaign.apart:
-        if name not in known:
-            yield _Step(name, lambda report, name=name: _apart(ground, name, results, report))
+    for apart in campaign.apart:
+        if apart not in known:
+            yield _Step(apart, partial(_apart, ground, apart, results))
 
 
 def _apart(ground: Ground, name: str, results: Results, report: Report) -> None:

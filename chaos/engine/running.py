@@ -42,6 +42,7 @@ class Options:
         control: what is taken out, so that the drill has to fail; None for nothing.
         lag_ms_max: of the generator at p99.9, beyond which an episode is void.
         commit: that runs.
+        kept: folder of episodes; one below the home where None.
     """
 
     requests: int | None = None
@@ -53,6 +54,7 @@ class Options:
     control: ControlName | None = None
     lag_ms_max: float = LAG_MS_MAX
     commit: str | None = None
+    kept: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +105,9 @@ def run_drill(
     path = ensure_bodies(ground.home, seed=options.seed)
     bodies = (path, read_bodies(path))
     how = f"{options.commit} {ground.region} {options.control}"
-    kept = Kept(_folder(ground.home), drill, seed=options.seed, how=how)
+    kept = Kept(
+        options.kept or ground.home / "drills" / "episodes", drill, seed=options.seed, how=how
+    )
     if not options.resume:
         kept.clear()
     episodes = kept.read()
@@ -140,7 +144,3 @@ def _episode(
         failover=options.control is not ControlName.FAILOVER_OFF,
         tell=lambda what: report(share, f"{drill.name} {number + 1}/{drill.phases}: {what}"),
     )
-
-
-def _folder(home: Path) -> Path:
-    return home / "drills" / "episodes"

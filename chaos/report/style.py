@@ -24,7 +24,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 18px; margi
 dd { margin: 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .matrix { display: grid; grid-template-columns: repeat(10, 1fr); gap: 6px; margin: 14px 0; }
 .matrix a { display: block; text-align: center; padding: 9px 2px; border-radius: 7px;
-  font-weight: 600; text-decoration: none; color: inherit; font-variant-numeric: tabular-nums; }
+  font-weight: 600; text-decoration: none; font-variant-numeric: tabular-nums; }
 .matrix small { display: block; font-weight: 400; font-size: 12px; }
 .passed { background: var(--good-soft); color: var(--good); }
 .failed { background: var(--bad); color: #fff; }

@@ -18,7 +18,7 @@ COLOURS = {
     "tier_default": "#9b6bb3",
     FAILED: "#d1242f",
 }
-WIDTH, LEFT, RIGHT = 860, 52, 8
+WIDTH, LEFT, RIGHT = 860, 60, 8
 TOP, TALL, GAP = 22, 96, 26
 HEIGHT = TOP + 2 * TALL + GAP + 24
 LOWER = TOP + TALL + GAP

@@ -216,6 +216,21 @@ def test_a_held_process_stays_down_until_it_is_released(home):
     assert world.wait_ready(name, timeout_s=5).restarts == 0
 
 
+def test_a_process_that_is_released_with_an_environment_has_it_until_it_is_released_again(home):
+    world, name = start(home, sleeper(home)), f"{REGION}/sleeper"
+
+    def has():
+        pid = world.wait_ready(name, timeout_s=5).pid
+        return b"STEPDOWN_WEAKENED=breakers" in Path(f"/proc/{pid}/environ").read_bytes()
+
+    world.hold(name)
+    world.release(name, {"STEPDOWN_WEAKENED": "breakers"})
+    assert has()
+    world.hold(name)
+    world.release(name)
+    assert not has()
+
+
 def test_a_process_that_ignores_sigterm_is_killed_when_its_time_is_up(home):
     world = start(home, spec(home, "stubborn", "-c", STUBBORN))
     world.hold(f"{REGION}/stubborn", "SIGTERM")

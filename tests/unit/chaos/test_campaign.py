@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from app.errors import OperatorError
-from chaos.campaign import RESULTS, campaign_folder
+from chaos.campaign import RESULTS, Campaign, campaign_folder, run_campaign
 from chaos.engine.remote import load_remote
-from chaos.engine.results import begun, ended, write_results
+from chaos.engine.results import begun, ended, read_results, write_results
 from chaos.engine.running import Options
+from chaos.engine.spec import load_drills
 
 OPTIONS = Options(commit="abc", seed=7)
 FLEET = """\
@@ -21,6 +23,28 @@ trusted_keys = "keys"
 eu-west-1 = "https://eu.example"
 us-east-1 = "https://us.example"
 """
+
+
+class Ground:
+    """Two regions with no history and no samples, so that no load can be made."""
+
+    regions = ("us-east-1", "eu-west-1")
+    region = "us-east-1"
+    plan = SimpleNamespace(links=[SimpleNamespace(name="replication:us-east-1:eu-west-1:0")])
+
+    def __init__(self, home):
+        self.home = home
+
+    def network(self):
+        return None
+
+    def named(self, target):
+        return target.replace("{region}", self.region)
+
+
+def campaign(*names):
+    drills = tuple(load_drills()[name] for name in names)
+    return Campaign(drills=drills, options=OPTIONS, pairs=0, smoke=True, apart=())
 
 
 def kept(folder, *, over):
@@ -70,3 +94,23 @@ def test_what_is_wrong_with_a_fleet_is_one_sentence(tmp_path, before, after, why
     (tmp_path / "key").write_text("sk_1\n")
     with pytest.raises(OperatorError, match=why):
         load_remote(tmp_path / "fleet.toml", tmp_path)
+
+
+def test_what_cannot_be_run_is_kept_as_such_and_the_campaign_goes_on(tmp_path):
+    found = run_campaign(
+        Ground(tmp_path),
+        campaign("overload", "stream-killed"),
+        tmp_path / "results",
+        report=lambda *_: None,
+    )
+    assert set(found.errors) == {"overload", "stream-killed"}
+    assert not found.passed
+    assert read_results(tmp_path / "results" / RESULTS).ended_at is not None
+
+
+def test_without_proxies_before_a_region_s_own_stores_no_campaign_begins(tmp_path):
+    with pytest.raises(OperatorError, match="STEPDOWN_PROXIED=all"):
+        run_campaign(
+            Ground(tmp_path), campaign("store-slow"), tmp_path / "results", report=lambda *_: None
+        )
+    assert not (tmp_path / "results").exists()
