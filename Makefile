@@ -96,7 +96,7 @@ $(TOOLS)/checkov/.ready: requirements/checkov.lock | $(VENV)/.ready
 checkov: $(TOOLS)/checkov/.ready  ## scan Terraform's files for what is unsafe; offline once installed
 	@$(TOOLS)/checkov/bin/checkov -d terraform --framework terraform --compact --quiet --skip-download
 
-terraform-moto: setup  ## apply, plan again and destroy on moto what moto can do (minutes; STEPDOWN_TF_PLUGIN_DIR)
+terraform-moto: setup  ## apply, plan again, use and destroy on moto what moto can do (minutes; STEPDOWN_TF_PLUGIN_DIR)
 	@$(BIN)/pytest -q tests/terraform
 
 lock: setup  ## resolve the lock files again

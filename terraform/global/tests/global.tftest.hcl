@@ -2,6 +2,15 @@ mock_provider "aws" {
   source = "../tests/mocks"
 }
 
+override_resource {
+  target = aws_acm_certificate.shared
+  values = {
+    domain_validation_options = [
+      { domain_name = "decisions.pay.example.com", resource_record_name = "_1.pay.example.com", resource_record_type = "CNAME", resource_record_value = "_1.acm-validations.aws" },
+    ]
+  }
+}
+
 variables {
   domain         = "pay.example.com"
   alarm_address  = "oncall@example.com"
@@ -14,6 +23,11 @@ run "is_applied" {
   assert {
     condition     = output.switches == "stepdown-123456789012-switches"
     error_message = "The switches must be where the regions' health checks look for them."
+  }
+
+  assert {
+    condition     = aws_acm_certificate.shared.domain_name == "decisions.pay.example.com" && aws_route53_record.shared_proof.name == "_1.pay.example.com"
+    error_message = "The proof of the shared name must be here, where no region's end takes it away."
   }
 
   assert {

@@ -122,15 +122,13 @@ resource "aws_acm_certificate" "this" {
   }
 }
 
-# The proof of the shared name is the same record for every region, hence allow_overwrite.
+# That of the shared name is the same record for every region, and so the global root's.
 resource "aws_route53_record" "proof" {
-  for_each        = toset([var.endpoint, var.shared_name])
-  zone_id         = var.zone_id
-  allow_overwrite = true
-  ttl             = 300
-  name            = local.proofs[each.key].resource_record_name
-  type            = local.proofs[each.key].resource_record_type
-  records         = [local.proofs[each.key].resource_record_value]
+  zone_id = var.zone_id
+  ttl     = 300
+  name    = local.proofs[var.endpoint].resource_record_name
+  type    = local.proofs[var.endpoint].resource_record_type
+  records = [local.proofs[var.endpoint].resource_record_value]
 }
 
 locals {
@@ -138,6 +136,6 @@ locals {
 }
 
 resource "aws_acm_certificate_validation" "this" {
-  certificate_arn         = aws_acm_certificate.this.arn
-  validation_record_fqdns = [for record in aws_route53_record.proof : record.fqdn]
+  certificate_arn = aws_acm_certificate.this.arn
+  depends_on      = [aws_route53_record.proof]
 }
