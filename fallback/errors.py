@@ -6,10 +6,12 @@ Exception
 │   ├── DependencyError            source_unavailable        yes
 │   │   ├── DependencyTimeout      timeout                   yes
 │   │   ├── DependencyUnavailable  source_unavailable        yes
+│   │   ├── DependencyRefusal      source_unavailable        yes
 │   │   └── DependencyCorrupt      source_unavailable        yes
 │   ├── Unavailable                source_unavailable        no
 │   │   ├── FeaturesStale          features_stale            no
 │   │   ├── SourceUnavailable      source_unavailable        no
+│   │   ├── WritesRefused          source_unavailable        no
 │   │   ├── ModelUnavailable       model_unavailable         no
 │   │   ├── SnapshotUnavailable    snapshot_unavailable      no
 │   │   └── RulesUnavailable       rules_unavailable         no
@@ -47,6 +49,7 @@ __all__ = [
     "DeadlineNear",
     "DependencyCorrupt",
     "DependencyError",
+    "DependencyRefusal",
     "DependencyTimeout",
     "DependencyUnavailable",
     "Disabled",
@@ -60,6 +63,7 @@ __all__ = [
     "SnapshotUnavailable",
     "SourceUnavailable",
     "Unavailable",
+    "WritesRefused",
 ]
 
 
@@ -100,6 +104,10 @@ class DependencyUnavailable(DependencyError):
     """Connection refused or reset, loading, no quorum: it cannot serve."""
 
 
+class DependencyRefusal(DependencyError):
+    """It answered a command with an error."""
+
+
 class DependencyCorrupt(DependencyError):
     """It answered, and the answer cannot be read: wrong magic, checksum or shape."""
 
@@ -116,6 +124,10 @@ class FeaturesStale(Unavailable):
 
 class SourceUnavailable(Unavailable):
     """Too few sources are present: cold after a rebuild, or evacuated."""
+
+
+class WritesRefused(Unavailable):
+    """It takes no write now (full, a replica, not allowed), which says nothing of reads."""
 
 
 class ModelUnavailable(Unavailable):

@@ -27,9 +27,11 @@ from fallback.deadline import Deadline
 from fallback.errors import (
     DeadlineNear,
     DependencyCorrupt,
+    DependencyRefusal,
     FeaturesStale,
     RungError,
     SourceUnavailable,
+    WritesRefused,
 )
 
 __all__ = ["OnlineStore", "Reply", "Source", "Streaming"]
@@ -98,7 +100,7 @@ class Source:
         for name in commands:
             by_shard.setdefault(shard_of(name, len(self._shards)), []).append(name)
         parts = await _together(
-            [self._send(at, [commands[name] for name in names]) for at, names in by_shard.items()]
+            [self._write(at, [commands[name] for name in names]) for at, names in by_shard.items()]
         )
         replies = {
             name: reply
@@ -125,15 +127,21 @@ class Source:
 
     async def _values(self, at: int, names: Sequence[str]) -> dict[str, bytes]:
         try:
-            (found,) = await self._send(at, [("MGET", *names)])
+            shard, breaker = self._shards[at]
+            with breaker.call():
+                found = await shard.submit("MGET", *names)
         except RungError:
             return {}
         return {name: value for name, value in zip(names, found, strict=True) if value is not None}
 
-    async def _send(self, at: int, commands: Sequence[Command]) -> list[Any]:
+    async def _write(self, at: int, commands: Sequence[Command]) -> list[Any]:
+        """Send commands that write. One that is refused is no evidence against reading there."""
         shard, breaker = self._shards[at]
         with breaker.call():
-            return await _together([shard.submit(*command) for command in commands])
+            try:
+                return await _together([shard.submit(*command) for command in commands])
+            except DependencyRefusal as error:
+                raise WritesRefused(str(error)) from error
 
 
 class OnlineStore:

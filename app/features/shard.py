@@ -23,6 +23,7 @@ from app.settings import Shard
 from fallback.errors import (
     BulkheadFull,
     DependencyCorrupt,
+    DependencyRefusal,
     DependencyTimeout,
     DependencyUnavailable,
     RungError,
@@ -124,7 +125,7 @@ class ShardClient:
         """
 
         def answered(done: _Reply) -> None:
-            if not done.cancelled() and isinstance(done.exception(), DependencyUnavailable):
+            if not done.cancelled() and isinstance(done.exception(), DependencyRefusal):
                 connection.hang_up()
 
         reply: _Reply = asyncio.get_running_loop().create_future()
@@ -194,7 +195,7 @@ class _Connection(asyncio.Protocol):
         if reply.done():  # too late, or nobody waits any more
             return
         if isinstance(value, hiredis.ReplyError):
-            reply.set_exception(DependencyUnavailable(str(value), dependency=self._region))
+            reply.set_exception(DependencyRefusal(str(value), dependency=self._region))
         else:
             reply.set_result(value)
 

@@ -14,6 +14,7 @@ from fallback.breaker import Breaker
 from fallback.clock import SystemClock
 from fallback.deadline import Deadline
 from fallback.errors import RungError
+from fallback.events import StateName
 
 CLOCK = SystemClock()
 ONE, OTHER = b"1" * 16, b"2" * 16
@@ -127,6 +128,16 @@ async def test_without_a_store_every_id_is_unknown_and_nothing_fails(claims, val
     assert (await Claims(None, of="attempt", ttl_s=1).claim("t", "a", ONE)).state is (
         ClaimState.UNKNOWN
     )
+
+
+async def test_a_store_that_takes_no_writes_is_read_all_the_same(claims, source, valkey):
+    valkey.client.set("counter", b"7")
+    valkey.client.config_set("maxmemory", 1)
+    for number in range(100):
+        claim = await claims.claim("t", f"a{number}", ONE)
+        assert claim.state is ClaimState.UNKNOWN
+    assert source.breakers[0].state is StateName.CLOSED
+    assert await source.values(["counter"]) == {"counter": b"7"}
 
 
 async def test_a_claim_and_the_counters_of_its_attempt_are_one_round_trip(claims, source, valkey):

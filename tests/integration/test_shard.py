@@ -8,7 +8,12 @@ import pytest
 
 from app.features.shard import ShardClient
 from app.settings import Shard
-from fallback.errors import DependencyCorrupt, DependencyTimeout, DependencyUnavailable
+from fallback.errors import (
+    DependencyCorrupt,
+    DependencyRefusal,
+    DependencyTimeout,
+    DependencyUnavailable,
+)
 
 TIMEOUT_MS = 60.0
 
@@ -68,7 +73,7 @@ async def test_commands_of_one_turn_leave_in_one_write_and_replies_come_in_order
 async def test_an_error_is_of_its_own_command_alone(server, shard):
     server.replies = [b"+OK\r\n", b"-ERR wrong\r\n", b":1\r\n"]
     wrong, right = await outcome(shard.submit("GET", "x"), shard.submit("GET", "y"))
-    assert isinstance(wrong, DependencyUnavailable)
+    assert isinstance(wrong, DependencyRefusal)
     assert right == 1
 
 
@@ -127,7 +132,8 @@ async def test_a_connection_that_was_refused_is_hung_up_and_the_next_command_has
     server, shard
 ):
     server.replies = [b"-WRONGPASS invalid password\r\n", b"-NOAUTH Authentication required\r\n"]
-    assert isinstance((await outcome(shard.submit("GET", "x")))[0], DependencyUnavailable)
+    (refused,) = await outcome(shard.submit("GET", "x"))
+    assert isinstance(refused, DependencyRefusal | DependencyUnavailable)
     await asyncio.sleep(0)  # the connection is closed in the turn after
     assert await shard.submit("GET", "y") == b"OK"
     assert server.connections == 2

@@ -8,10 +8,16 @@ import pytest
 
 from fallback import errors
 
-TRIPS = [errors.DependencyTimeout, errors.DependencyUnavailable, errors.DependencyCorrupt]
+TRIPS = [
+    errors.DependencyTimeout,
+    errors.DependencyUnavailable,
+    errors.DependencyRefusal,
+    errors.DependencyCorrupt,
+]
 NEUTRAL = [
     errors.FeaturesStale,
     errors.SourceUnavailable,
+    errors.WritesRefused,
     errors.ModelUnavailable,
     errors.SnapshotUnavailable,
     errors.RulesUnavailable,

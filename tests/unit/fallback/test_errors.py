@@ -10,9 +10,11 @@ from fallback.rung import Reason
 TABLE = [
     (errors.DependencyTimeout, Reason.TIMEOUT, True),
     (errors.DependencyUnavailable, Reason.SOURCE_UNAVAILABLE, True),
+    (errors.DependencyRefusal, Reason.SOURCE_UNAVAILABLE, True),
     (errors.DependencyCorrupt, Reason.SOURCE_UNAVAILABLE, True),
     (errors.FeaturesStale, Reason.FEATURES_STALE, False),
     (errors.SourceUnavailable, Reason.SOURCE_UNAVAILABLE, False),
+    (errors.WritesRefused, Reason.SOURCE_UNAVAILABLE, False),
     (errors.ModelUnavailable, Reason.MODEL_UNAVAILABLE, False),
     (errors.SnapshotUnavailable, Reason.SNAPSHOT_UNAVAILABLE, False),
     (errors.RulesUnavailable, Reason.RULES_UNAVAILABLE, False),
