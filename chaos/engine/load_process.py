@@ -24,6 +24,7 @@ import uvloop
 
 from app.fresh_id import fresh_id
 from chaos.engine.asking import AsClient, Asking, AtRegion, filled
+from chaos.engine.precedence import ahead
 from chaos.engine.wire import Body, Ended, Job, Outcome, Said, Started, Turn
 from stepdown_client import Attempt
 from stepdown_client.attempt import canonical
@@ -112,6 +113,7 @@ async def _listen(load: _Load) -> None:
 
 
 if __name__ == "__main__":
+    ahead()
     # Unbuffered: what is read beyond the first line would be lost to the loop.
     first = b""
     while not first.endswith(b"\n") and (byte := os.read(0, 1)):

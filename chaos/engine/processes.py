@@ -11,6 +11,7 @@ import msgspec
 
 from app.errors import OperatorError
 from chaos.engine.ground import Ground
+from chaos.engine.precedence import behind
 from chaos.faults import store_emptied
 
 __all__ = ["NoOptions", "Signalled", "emptied", "held", "killed", "paused", "signalled"]
@@ -38,10 +39,11 @@ def held(ground: Ground, names: list[str]) -> Iterator[None]:
             list(pool.map(world.hold, names))
             yield
         finally:
-            for name in names:
-                world.release(name)
-            for name in names:
-                world.wait_ready(name, timeout_s=READY_S)
+            with behind(world, names):
+                for name in names:
+                    world.release(name)
+                for name in names:
+                    world.wait_ready(name, timeout_s=READY_S)
 
 
 @contextmanager

@@ -1,0 +1,65 @@
+"""Who goes first, on one machine that stands for several.
+
+Callers have machines of their own, and so has a region that starts again: it takes no processor
+from those that serve meanwhile. Where the user may not say so (it takes root), nothing is said;
+then a load that is late makes its run void.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from regions.world.control import World
+
+__all__ = ["ahead", "behind"]
+
+AHEAD, EVEN, BEHIND = -10, 0, 15
+LOOK_S = 0.1
+
+
+def ahead() -> None:
+    """Have this process go before the others."""
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, AHEAD)
+
+
+@contextmanager
+def behind(world: World, names: Sequence[str]) -> Iterator[None]:
+    """Have processes of the world, and all that they start, go behind the others in the block."""
+    if os.geteuid():
+        yield
+        return
+    done = threading.Event()
+
+    def keep_behind() -> None:
+        while not done.wait(LOOK_S):
+            _set(world, names, BEHIND)
+
+    thread = threading.Thread(target=keep_behind, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        _set(world, names, EVEN)
+
+
+def _set(world: World, names: Sequence[str], niceness: int) -> None:
+    for process in world.status().processes:
+        if process.name in names and process.pid is not None:
+            _of_tree(process.pid, niceness)
+
+
+def _of_tree(pid: int, niceness: int) -> None:
+    """All threads of a process, and of those below it; what has ended meanwhile is left out."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            os.setpriority(os.PRIO_PROCESS, int(task.name), niceness)
+            for child in (task / "children").read_text("ascii").split():
+                _of_tree(int(child), niceness)

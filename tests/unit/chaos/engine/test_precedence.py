@@ -1,0 +1,62 @@
+"""Processes of a world go behind the others for as long as a block lasts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from chaos.engine.precedence import BEHIND, EVEN, LOOK_S, behind
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="niceness is lowered by root alone")
+
+PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+
+
+def niceness(pid):
+    return os.getpriority(os.PRIO_PROCESS, pid)
+
+
+def children(pid):
+    below = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
+    return [int(child) for child in below.split()]
+
+
+@pytest.fixture
+def family():
+    """A process with one below it."""
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE) as parent:
+        while not children(parent.pid):
+            time.sleep(0.01)
+        yield parent.pid, children(parent.pid)[0]
+        parent.stdin.close()
+
+
+def world_of(**pids):
+    processes = [SimpleNamespace(name=name, pid=pid) for name, pid in pids.items()]
+    return SimpleNamespace(status=lambda: SimpleNamespace(processes=processes))
+
+
+def test_a_process_and_those_below_it_go_behind_and_come_back(family):
+    with behind(world_of(scorer=family[0], held=None), ["scorer", "held"]):
+        time.sleep(3 * LOOK_S)
+        assert [niceness(pid) for pid in family] == [BEHIND, BEHIND]
+    assert [niceness(pid) for pid in family] == [EVEN, EVEN]
+
+
+def test_what_is_not_named_goes_on_as_before(family):
+    with behind(world_of(scorer=family[0]), ["datastore"]):
+        time.sleep(3 * LOOK_S)
+        assert niceness(family[0]) == EVEN
+
+
+def test_a_process_that_ended_is_left_out():
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    with behind(world_of(scorer=ended.pid), ["scorer"]):
+        time.sleep(2 * LOOK_S)
