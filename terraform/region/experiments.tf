@@ -46,6 +46,7 @@ locals {
   # Actions that the drills name (`fis` of chaos/drills) and that none of the above is, with the reason.
   by_agent = "Acts through an SSM agent in the task, with the host's network in its hands: no program here may have that, and hosts reach no SSM."
   without_experiment = {
+    "aws:ecs:task-cpu-stress"                                   = local.by_agent
     "aws:ecs:task-io-stress"                                    = local.by_agent
     "aws:ecs:task-network-blackhole-port"                       = local.by_agent
     "aws:ecs:task-network-latency"                              = local.by_agent
