@@ -70,11 +70,12 @@ prices: setup  ## measure what each rung costs, write it into README.md (DATA=fi
 	@$(BIN)/stepdown prices --ablate --public "$(DATA)" --mapping "$(MAPPING)" --write README.md
 
 KEEP = > docs/results/bench-$(1).json.new && mv docs/results/bench-$(1).json.new docs/results/bench-$(1).json
+HOT = $(BIN)/stepdown bench hot --all --peers --seconds 8 --plot docs/results/bench-hot.svg --json $(call KEEP,hot)
 docs/results/bench-hot.json: | $(VENV)/.ready
-	@$(BIN)/stepdown bench hot --all --peers --seconds 8 --plot docs/results/bench-hot.svg --json $(call KEEP,hot)
+	@$(HOT)
 
-hot: setup  ## what a decision costs, beside peers; written into README.md (an hour, on a machine of its own)
-	@$(BIN)/stepdown bench hot --all --peers --seconds 8 --plot docs/results/bench-hot.svg --json $(call KEEP,hot)
+hot: setup  ## what a decision costs, beside peers; written into README.md (half an hour, on a machine of its own)
+	@$(HOT)
 	@$(BIN)/stepdown bench hot --row applier-off --row full --seconds 60 --json $(call KEEP,calm)
 	@$(BIN)/stepdown bench overload --row applier-off --plot docs/results/bench-overload.svg --json $(call KEEP,overload)
 	@$(BIN)/stepdown bench deadlines --row applier-off --load 0.4 --seconds 15 --json $(call KEEP,deadlines)

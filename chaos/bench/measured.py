@@ -15,7 +15,7 @@ from chaos.bench.rows import PURE
 from chaos.bench.sizes import Sizes
 from chaos.bench.write_side import WriteSide
 
-__all__ = ["Measured", "load_measured"]
+__all__ = ["Measured", "load_measured", "read_result"]
 
 HOT, WRITE_SIDE, SIZES = "bench-hot.json", "bench-write-side.json", "bench-sizes.json"
 # Row of `bench hot` by evaluator; each reads as many stores as a region of the topology.
@@ -61,9 +61,9 @@ def load_measured(folder: Path, *, sources: int) -> list[Measured]:
     Raises:
         OperatorError: a result is missing, or cannot be used.
     """
-    hot = {row.name: row for row in _read(folder / HOT, _Hot, "hot --all").rows}
-    write_side = _read(folder / WRITE_SIDE, WriteSide, "write-side")
-    sizes = _read(folder / SIZES, Sizes, "sizes")
+    hot = {row.name: row for row in read_result(folder / HOT, _Hot, "hot --all").rows}
+    write_side = read_result(folder / WRITE_SIDE, WriteSide, "write-side")
+    sizes = read_result(folder / SIZES, Sizes, "sizes")
     if sizes.sources != sources:
         raise OperatorError(f"{folder / SIZES} is of {sizes.sources} sources, not of {sources}.")
     rows = {
@@ -96,7 +96,17 @@ def _void(row: Row, sizes: Sizes) -> Sequence[str]:
     return found
 
 
-def _read(path: Path, kind: type[_T], command: str) -> _T:
+def read_result(path: Path, kind: type[_T], command: str) -> _T:
+    """Read a result that was kept.
+
+    Args:
+        path: of the JSON.
+        kind: what it is.
+        command: of `bench`, that makes it.
+
+    Raises:
+        OperatorError: it cannot be read, or is another thing.
+    """
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError:

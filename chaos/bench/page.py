@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
-from app.errors import OperatorError
 from chaos.bench.deadlines import Asked
 from chaos.bench.hot import Row
+from chaos.bench.measured import read_result
 from chaos.bench.overload import Part
 
 __all__ = ["HotResults", "load_results", "section"]
 
 Cells = Sequence[str | float | None]
-_T = TypeVar("_T")
 ABSENT = "-"
 
 
@@ -42,6 +40,7 @@ class Hot(msgspec.Struct, frozen=True, kw_only=True):
     peers: list[Peer]
     floor_cpu_us: float
     seconds: float
+    connections: int
 
 
 class Overload(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,11 +100,11 @@ def load_results(folder: Path) -> HotResults:
         OperatorError: one is missing, or is another thing.
     """
     return HotResults(
-        hot=_read(folder / "bench-hot.json", Hot),
-        calm=_read(folder / "bench-calm.json", Hot),
-        overload=_read(folder / "bench-overload.json", Overload),
-        deadlines=_read(folder / "bench-deadlines.json", Deadlines),
-        soak=_read(folder / "bench-soak.json", Soaked),
+        hot=read_result(folder / "bench-hot.json", Hot, "hot --all --peers"),
+        calm=read_result(folder / "bench-calm.json", Hot, "hot"),
+        overload=read_result(folder / "bench-overload.json", Overload, "overload"),
+        deadlines=read_result(folder / "bench-deadlines.json", Deadlines, "deadlines"),
+        soak=read_result(folder / "bench-soak.json", Soaked, "soak"),
     )
 
 
@@ -113,8 +112,8 @@ def section(of: HotResults) -> str:
     """The section, Markdown: tables, and below them what else was measured."""
     hot, calm, deadlines = of.hot, of.calm, of.deadlines
     saturated = (
-        f"Saturated by 32 connections, {hot.seconds:g} s a row ({hot.measured_on}); the floor of"
-        f" `full` is {hot.floor_cpu_us:g} us:"
+        f"Saturated by {hot.connections} connections, {hot.seconds:g} s a row ({hot.measured_on});"
+        f" the floor of `full` is {hot.floor_cpu_us:g} us:"
     )
     half = f"At half of that rate, open loop, {calm.seconds:g} s a row ({calm.measured_on}):"
     asked = f"Callers that ask for less time, {deadlines.rate:g}/s ({deadlines.measured_on}):"
@@ -202,12 +201,3 @@ def _cell(value: object) -> str:
             return f"{value:,.0f}"
         case _:
             return str(value)
-
-
-def _read(path: Path, kind: type[_T]) -> _T:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except OSError:
-        raise OperatorError(f"{path} cannot be read; `make hot` makes it.") from None
-    except msgspec.DecodeError as error:
-        raise OperatorError(f"{path} is no result of a bench: {error}.") from None

@@ -1,8 +1,8 @@
 """Who goes first, on one machine that stands for several.
 
 Callers have machines of their own, and so has a region that starts again: it takes no processor
-from those that serve meanwhile. Where the user may not say so (it takes root), nothing is said;
-then a load that is late makes its run void.
+from those that serve meanwhile. It takes a privilege to say so; without it nothing is said, and a
+load that is late makes its run void.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from regions.world.control import World
+from regions.world.errors import WorldError
 
 __all__ = ["ahead", "behind"]
 
@@ -31,14 +32,15 @@ def ahead() -> None:
 @contextmanager
 def behind(world: World, names: Sequence[str]) -> Iterator[None]:
     """Have processes of the world, and all that they start, go behind the others in the block."""
-    if os.geteuid():
+    if not _may():
         yield
         return
     done = threading.Event()
 
     def keep_behind() -> None:
         while not done.wait(LOOK_S):
-            _set(world, names, BEHIND)
+            with contextlib.suppress(WorldError):  # it is asked again
+                _set(world, names, BEHIND)
 
     thread = threading.Thread(target=keep_behind, daemon=True)
     thread.start()
@@ -48,6 +50,17 @@ def behind(world: World, names: Sequence[str]) -> Iterator[None]:
         done.set()
         thread.join()
         _set(world, names, EVEN)
+
+
+def _may() -> bool:
+    """Whether niceness may be lowered, so that what goes behind comes back from there."""
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, own - 1)
+    except PermissionError:
+        return False
+    os.setpriority(os.PRIO_PROCESS, 0, own)
+    return True
 
 
 def _set(world: World, names: Sequence[str], niceness: int) -> None:

@@ -29,7 +29,14 @@ DAY = date(2026, 11, 23)
 
 
 def hot(*rows, peers=()):
-    return Hot(measured_on=DAY, rows=list(rows), peers=list(peers), floor_cpu_us=60.0, seconds=8.0)
+    return Hot(
+        measured_on=DAY,
+        rows=list(rows),
+        peers=list(peers),
+        floor_cpu_us=60.0,
+        seconds=8.0,
+        connections=32,
+    )
 
 
 def asked(*, void):

@@ -49,6 +49,17 @@ def test_a_process_and_those_below_it_go_behind_and_come_back(family):
     assert [niceness(pid) for pid in family] == [EVEN, EVEN]
 
 
+def test_who_may_not_say_so_changes_nothing(family, monkeypatch):
+    def refused(*_):
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "setpriority", refused)
+        with behind(world_of(scorer=family[0]), ["scorer"]):
+            time.sleep(2 * LOOK_S)
+            assert niceness(family[0]) == EVEN
+
+
 def test_what_is_not_named_goes_on_as_before(family):
     with behind(world_of(scorer=family[0]), ["datastore"]):
         time.sleep(3 * LOOK_S)
