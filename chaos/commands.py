@@ -49,7 +49,8 @@ def list_drills(json: JsonOption = False) -> None:
     Console().print(table)
     Console().print(matrix_table(rows))
     drilled = sum(one.drilled for one in rows)
-    Console().print(f"{drilled} of {len(rows)} rows are drilled.")
+    tested = sum(not (one.drills or one.row.apart) for one in rows if one.drilled)
+    Console().print(f"{drilled} of {len(rows)} rows are drilled, {tested} of them by tests alone.")
 
 
 @drill.command()
