@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import numpy as np
 from app.errors import OperatorError
 from chaos.bench.cpu import Cores, used_s
 from chaos.bench.generator import LAG_MS_MAX, Job, Phase, Sent
+from chaos.precedence import ahead
 
 __all__ = ["Latency", "Saturation", "Serving", "latency_of", "request", "rungs_of"]
 
@@ -64,6 +64,7 @@ class Serving:
             input=msgspec.json.encode(job),
             stdout=subprocess.PIPE,
             check=True,
+            start_new_session=True,
             preexec_fn=lambda: _on_time(self.cores.others),
         )
         return msgspec.json.decode(done.stdout, type=Sent)
@@ -135,8 +136,7 @@ def latency_of(sent: Sent) -> Latency:
 def _on_time(cores: frozenset[int]) -> None:
     """Put the generator on its cores, before what else runs there: it sleeps most of the time."""
     os.sched_setaffinity(0, cores)
-    with contextlib.suppress(PermissionError):  # it may be late without, and says so
-        os.setpriority(os.PRIO_PROCESS, 0, -15)
+    ahead()
 
 
 def rungs_of(sent: Sent) -> dict[str, float]:

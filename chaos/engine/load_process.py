@@ -24,8 +24,8 @@ import uvloop
 
 from app.fresh_id import fresh_id
 from chaos.engine.asking import AsClient, Asking, AtRegion, filled
-from chaos.engine.precedence import ahead
 from chaos.engine.wire import Body, Ended, Job, Outcome, Said, Started, Turn
+from chaos.precedence import ahead
 from stepdown_client import Attempt
 from stepdown_client.attempt import canonical
 

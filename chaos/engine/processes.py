@@ -11,8 +11,8 @@ import msgspec
 
 from app.errors import OperatorError
 from chaos.engine.ground import Ground
-from chaos.engine.precedence import behind
 from chaos.faults import store_emptied
+from chaos.precedence import behind
 
 __all__ = ["NoOptions", "Signalled", "emptied", "held", "killed", "paused", "signalled"]
 

@@ -3,6 +3,9 @@
 Callers have machines of their own, and so has a region that starts again: it takes no processor
 from those that serve meanwhile. It takes a privilege to say so; without it nothing is said, and a
 load that is late makes its run void.
+
+Linux may share its processors among sessions first (`sched_autogroup_enabled`); niceness then
+counts within a session only, and it is the session that goes before the others. See sched(7).
 """
 
 from __future__ import annotations
@@ -19,14 +22,15 @@ from regions.world.errors import WorldError
 
 __all__ = ["ahead", "behind"]
 
-AHEAD, EVEN, BEHIND = -10, 0, 15
+AHEAD, EVEN, BEHIND = -15, 0, 15
 LOOK_S = 0.1
 
 
 def ahead() -> None:
-    """Have this process go before the others."""
-    with contextlib.suppress(PermissionError):
+    """Have this process go before the others, where it leads a session of its own."""
+    with contextlib.suppress(OSError):  # without the privilege, or on another system
         os.setpriority(os.PRIO_PROCESS, 0, AHEAD)
+        _session(os.getpid(), AHEAD)
 
 
 @contextmanager
@@ -72,7 +76,15 @@ def _set(world: World, names: Sequence[str], niceness: int) -> None:
 def _of_tree(pid: int, niceness: int) -> None:
     """All threads of a process, and of those below it; what has ended meanwhile is left out."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        _session(pid, niceness)
         for task in Path(f"/proc/{pid}/task").iterdir():
             os.setpriority(os.PRIO_PROCESS, int(task.name), niceness)
             for child in (task / "children").read_text("ascii").split():
                 _of_tree(int(child), niceness)
+
+
+def _session(pid: int, niceness: int) -> None:
+    """Of the session that a process leads; one that it is merely part of holds others, too."""
+    group = Path(f"/proc/{pid}/autogroup")
+    if os.getsid(pid) == pid and group.exists():
+        group.write_text(str(niceness), "ascii")

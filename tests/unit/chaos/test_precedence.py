@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from chaos.engine.precedence import BEHIND, EVEN, LOOK_S, behind
+from chaos.precedence import AHEAD, BEHIND, EVEN, LOOK_S, behind
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="niceness is lowered by root alone")
 
@@ -35,6 +35,23 @@ def family():
             time.sleep(0.01)
         yield parent.pid, children(parent.pid)[0]
         parent.stdin.close()
+
+
+@pytest.fixture
+def leader():
+    """A process that leads a session."""
+    command = [sys.executable, "-c", "input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
+        yield process.pid
+        process.stdin.close()
+
+
+def of_session(pid):
+    """Niceness of a session, or None where sessions have none."""
+    try:
+        return int(Path(f"/proc/{pid}/autogroup").read_text("ascii").split()[-1])
+    except OSError:
+        return None
 
 
 def world_of(**pids):
@@ -71,3 +88,33 @@ def test_a_process_that_ended_is_left_out():
     ended.wait()
     with behind(world_of(scorer=ended.pid), ["scorer"]):
         time.sleep(2 * LOOK_S)
+
+
+def test_a_session_goes_behind_as_a_whole_and_comes_back(leader):
+    if of_session(leader) is None:
+        pytest.skip("this system does not share its processors among sessions")
+    with behind(world_of(scorer=leader), ["scorer"]):
+        time.sleep(3 * LOOK_S)
+        assert of_session(leader) == BEHIND
+    assert of_session(leader) == EVEN
+
+
+def test_the_session_of_others_stays_where_it_is(family):
+    before = of_session(family[0])
+    with behind(world_of(scorer=family[0]), ["scorer"]):
+        time.sleep(3 * LOOK_S)
+        assert of_session(family[0]) == before
+
+
+def test_a_load_goes_before_the_others_with_its_session():
+    script = "from chaos.precedence import ahead; ahead(); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as load:
+        load.stdout.readline()
+        assert niceness(load.pid) == AHEAD
+        assert of_session(load.pid) in (AHEAD, None)
+        load.stdin.close()
