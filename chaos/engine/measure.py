@@ -52,7 +52,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
         waiting: the same, that no region has.
         value_before: what happened to fraud and to good value before the fault.
         value_hold: and in the window.
-        lag_p999_ms: of the generator.
+        lag_p999_ms: of the generator until the fault's removal: what starts again beside it makes
+            it late as well, and lateness counts against the answers.
         aborted: whether the hold was cut short.
         timeline: answers a second from the start, by region.
         course: of the faulted path, second by second.
@@ -135,7 +136,7 @@ def measured(
         if (one.home, one.region, one.what) == (region, region, "ejected")
         and one.at_s >= marks.inject_s
     ]  # fmt: skip
-    lags = sorted(one.lag_ms for one in outcomes)
+    lags = sorted(one.lag_ms for one in outcomes if one.due_s < marks.remove_s)
     return Episode(
         number=number,
         requests=len(hold),
