@@ -4,8 +4,9 @@ Callers have machines of their own, and so has a region that starts again: it ta
 from those that serve meanwhile. It takes a privilege to say so; without it nothing is said, and a
 load that is late makes its run void.
 
-Linux may share its processors among sessions first (`sched_autogroup_enabled`); niceness then
-counts within a session only, and it is the session that goes before the others. See sched(7).
+Who goes first is scheduled in real time. Of the others, Linux may share its processors among
+sessions first (`sched_autogroup_enabled`); niceness then counts within a session only, and it is
+the session that goes behind. See sched(7).
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from regions.world.errors import WorldError
 
 __all__ = ["ahead", "behind"]
 
-AHEAD, EVEN, BEHIND = -15, 0, 15
+EVEN, BEHIND = 0, 15
+REAL_TIME = 1
 LOOK_S = 0.1
 
 
 def ahead() -> None:
-    """Have this process go before the others, where it leads a session of its own."""
-    with contextlib.suppress(OSError):  # without the privilege, or on another system
-        os.setpriority(os.PRIO_PROCESS, 0, AHEAD)
-        _session(os.getpid(), AHEAD)
+    """Have this process go before the others; it sleeps most of the time."""
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(REAL_TIME))
 
 
 @contextmanager

@@ -64,7 +64,6 @@ class Serving:
             input=msgspec.json.encode(job),
             stdout=subprocess.PIPE,
             check=True,
-            start_new_session=True,
             preexec_fn=lambda: _on_time(self.cores.others),
         )
         return msgspec.json.decode(done.stdout, type=Sent)

@@ -91,7 +91,6 @@ class Rig:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            start_new_session=True,
         )
         sender = _Sender(job, process)
         self._senders.append(sender)
