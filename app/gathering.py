@@ -10,6 +10,7 @@ begins at once; the wait is paid only where others came just before.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from fallback.clock import Clock
 
@@ -19,15 +20,17 @@ __all__ = ["Gathering"]
 class Gathering:
     """When requests may begin. For one event loop."""
 
-    def __init__(self, clock: Clock, *, every_ms: float) -> None:
+    def __init__(self, clock: Clock, *, every_ms: float, told: Callable[[], None]) -> None:
         """Let the first begin at once.
 
         Args:
             clock: monotonic.
             every_ms: least time between two beginnings; 0 for none.
+            told: is told of each beginning, before those that begin.
         """
         self._clock = clock
         self._every_s = every_ms / 1_000
+        self._told = told
         self._next_s = 0.0
         self._waiting: list[asyncio.Future[None]] = []
 
@@ -37,6 +40,7 @@ class Gathering:
             now_s = self._clock.monotonic()
             if now_s >= self._next_s:
                 self._next_s = now_s + self._every_s
+                self._told()
                 return None
             asyncio.get_running_loop().call_later(self._next_s - now_s, self._begin)
         began: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -46,6 +50,7 @@ class Gathering:
     def _begin(self) -> None:
         self._next_s = self._clock.monotonic() + self._every_s
         waiting, self._waiting = self._waiting, []
+        self._told()
         for began in waiting:
             if not began.done():  # its request was cancelled
                 began.set_result(None)

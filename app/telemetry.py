@@ -166,7 +166,7 @@ class Telemetry:
             case RungTaken():
                 pass  # counted once the answer is out
             case RungSkipped():
-                self.counters[f"rung_skipped\0{event.rung}\0{event.reason}"] += 1
+                self.counters[f"rung_skipped\0{event.rung}\0{event.reason}"] += event.attempts
                 if event.bug is not None:
                     self.count("bugs", event.rung)
                     log.error("bug on the %s rung", event.rung, exc_info=event.bug)

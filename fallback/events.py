@@ -51,10 +51,12 @@ class RungTaken:
 
     Attributes:
         elapsed_ms: time the rung itself took.
+        attempts: that it was taken for.
     """
 
     rung: RungName
     elapsed_ms: float
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,7 @@ class RungSkipped:
         elapsed_ms: time lost on it; 0 where it was not tried.
         detail: the failure in words, for a person; empty where the reason says it all.
         bug: the exception, if the reason is `bug`: this is what pages.
+        attempts: that it was not taken for.
     """
 
     rung: RungName
@@ -72,6 +75,7 @@ class RungSkipped:
     elapsed_ms: float
     detail: str = ""
     bug: BaseException | None = None
+    attempts: int = 1
 
 
 Event: TypeAlias = BreakerChanged | RungTaken | RungSkipped

@@ -183,12 +183,31 @@ class Ladder(Generic[AttemptT]):
         assessment = self._last.assess(attempt)
         return self._taken(self._last.name, assessment, not_higher, started_s, tried_s)
 
-    def last_resort(self, attempt: AttemptT) -> Descent:
-        """The last rung's assessment, for when what stands behind the ladder fails on a score."""
+    def last_resort(self, attempts: Sequence[AttemptT], because: Reason) -> list[Descent]:
+        """The last rung's assessments, where none above it is to be tried.
+
+        Args:
+            attempts: what it assesses, at least one.
+            because: the reason given for the others.
+        """
         started_s = self._clock.monotonic()
-        assessment = self._last.assess(attempt)
-        not_higher = {step.rung.name: Reason.BUG for step in self._steps}
-        return self._taken(self._last.name, assessment, not_higher, started_s, started_s)
+        assessments = list(map(self._last.assess, attempts))
+        elapsed_ms = (self._clock.monotonic() - started_s) * 1000 / len(attempts)
+        not_higher = {step.rung.name: because for step in self._steps}
+        for name in not_higher:
+            self._emit(
+                RungSkipped(rung=name, reason=because, elapsed_ms=0.0, attempts=len(attempts))
+            )
+        self._emit(RungTaken(rung=self._last.name, elapsed_ms=elapsed_ms, attempts=len(attempts)))
+        return [
+            Descent(
+                rung=self._last.name,
+                assessment=assessment,
+                not_higher=not_higher,
+                elapsed_ms=elapsed_ms,
+            )
+            for assessment in assessments
+        ]
 
     async def _try(
         self, step: Step[AttemptT], attempt: AttemptT, deadline: Deadline

@@ -26,7 +26,7 @@ NUMBERS: dict[str, str] = {
     "joiner_attempts": "Attempts that outcomes and labels can be joined with.",
     "joiner_waiting": "Outcomes and labels that wait for their decision.",
     "joiner_lag_ms": "How far behind the journals the joiner is.",
-    "pressure_depth": "Rungs that requests start below the top, on average, for want of time.",
+    "pressure_depth": "Share of requests that start from the last rung, for want of time.",
     "shipper_left_segments": "Closed journal segments that somebody has to look at.",
 }
 

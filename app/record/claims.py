@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.coalesce import Coalescer
@@ -103,6 +103,24 @@ class Claims:
         """Leave the answer with its claim; nobody waits for it."""
         self._answers.submit((self._key(tenant, id), body_hash + answer))
 
+    async def enter(self, answers: Iterable[tuple[str, str, bytes, bytes]]) -> list[Claim]:
+        """Claim ids for answers that are there already: the claim and the answer in one command.
+
+        Args:
+            answers: tenant, id, hash of the body, answer.
+
+        Returns:
+            What each id's claim says; where it is `NEW`, `PENDING` or `UNKNOWN` the answer stands.
+        """
+        entered: dict[str, bytes] = {}  # by key; of the same id twice the first
+        values: list[tuple[str, bytes]] = []
+        for tenant, id, body_hash, answer in answers:
+            key, value = self._key(tenant, id), body_hash + answer
+            entered.setdefault(key, value)
+            values.append((key, value))
+        own = await self._write_new(entered)
+        return [self._entered(key, value, own, first=entered[key]) for key, value in values]
+
     async def _claim(self, asks: list[_Ask]) -> list[Claim]:
         # The same id twice in a batch: the first one claims, the others find its claim.
         first = {ask.key: ask for ask in reversed(asks)}
@@ -117,10 +135,15 @@ class Claims:
 
     async def _claimed(self, asks: list[_Ask]) -> dict[str, bytes | None]:
         """Claim keys: what the own store had of each before; none of a store that is away."""
+        return await self._write_new({ask.key: ask.body_hash for ask in asks})
+
+    async def _write_new(self, values: Mapping[str, bytes]) -> dict[str, bytes | None]:
+        """Write what is not there yet; what was there before, by key."""
         if self._source is None:
             return {}
         commands = {
-            ask.key: ("SET", ask.key, ask.body_hash, "NX", "GET", "EX", self._ttl_s) for ask in asks
+            key: ("SET", key, value, "NX", "GET", "EX", self._ttl_s)
+            for key, value in values.items()
         }
         try:
             replies = await self._source.write(commands)
@@ -152,11 +175,21 @@ class Claims:
                 self._answers.submit((ask.key, stored))  # once found, it stays found
         if stored is None:
             return Claim(ClaimState.NEW if ask.key in own else ClaimState.UNKNOWN)
-        if stored[:HASH_BYTES] != ask.body_hash:
-            return Claim(ClaimState.OTHER_BODY)
-        if len(stored) == HASH_BYTES:
-            return Claim(ClaimState.PENDING)
-        return Claim(ClaimState.ANSWERED, stored[HASH_BYTES:])
+        return _said(stored, ask.body_hash)
+
+    def _entered(
+        self, key: str, value: bytes, own: Mapping[str, bytes | None], *, first: bytes
+    ) -> Claim:
+        """What an answer's id finds."""
+        stored = own.get(key)
+        if stored is None and first is not value:
+            stored = first
+        if stored is None:
+            return Claim(ClaimState.NEW if key in own else ClaimState.UNKNOWN)
+        claim = _said(stored, value[:HASH_BYTES])
+        if claim.state is ClaimState.PENDING:
+            self._answers.submit((key, value))
+        return claim
 
     async def _settle(self, answers: list[tuple[str, bytes]]) -> list[None]:
         if self._source is not None:
@@ -166,3 +199,12 @@ class Claims:
             except RungError:
                 self.unsettled += len(answers)
         return [None] * len(answers)
+
+
+def _said(stored: bytes, body_hash: bytes) -> Claim:
+    """What is stored under an id says to a body."""
+    if stored[:HASH_BYTES] != body_hash:
+        return Claim(ClaimState.OTHER_BODY)
+    if len(stored) == HASH_BYTES:
+        return Claim(ClaimState.PENDING)
+    return Claim(ClaimState.ANSWERED, stored[HASH_BYTES:])

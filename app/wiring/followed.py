@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from app.api.auth import Keys, load_keys
-from app.decide import InForce
 from app.features.directory import Directory, MerchantEntry, load_directory
 from app.features.snapshot import Snapshot, load_snapshot
+from app.making import InForce
 from app.models.artifact import Artifact, load_artifact
 from app.money import DEFAULT_RATES, Rates, load_rates
 from app.policy import DEFAULT_POLICY, Policy, load_policy

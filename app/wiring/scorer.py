@@ -7,6 +7,7 @@ from app.api.routes import create_routes
 from app.decide import Decider
 from app.gathering import Gathering
 from app.ledger_file import boot_identity
+from app.making import Making
 from app.readiness import Holdings, Probes
 from app.routing import RoutingSource
 from app.settings import ScorerSettings
@@ -20,11 +21,14 @@ from app.wiring.shared import share
 from app.wiring.sources import make_sources, own_source
 from fallback.brake import VelocityBrake
 from fallback.pressure import Pressure, PressureSettings
+from fallback.rung import RungName
 
 __all__ = ["Scorer"]
 
 # Part of the deadline that a queue may take before requests start from lower rungs.
 PRESSURE_SHARE = 0.125
+# In batches of 16, `batch` and `rules` cost what `full` does; see `app/pressed.py`.
+PRESSED_RUNGS = (RungName.FULL, RungName.TIER_DEFAULT)
 
 
 class Scorer:
@@ -39,7 +43,8 @@ class Scorer:
         self._rungs = Rungs(shared, followed)
         self._scorers = self._rungs.scorers("model", followed.artifact, shared.telemetry.on_event)
         self._pressure = Pressure(
-            PressureSettings(target_ms=settings.deadline_target_ms * PRESSURE_SHARE)
+            PressureSettings(target_ms=settings.deadline_target_ms * PRESSURE_SHARE),
+            rungs=PRESSED_RUNGS,
         )
         self._records = Records(shared, own_source(self._sources, settings.region))
         self._stand_in = self._make_stand_in()
@@ -71,7 +76,9 @@ class Scorer:
             telemetry=self._shared.telemetry,
             clock=self._shared.clock,
             lag=self._lag,
-            gathering=Gathering(self._shared.clock, every_ms=self._settings.gather_ms),
+            gathering=Gathering(
+                self._shared.clock, every_ms=self._settings.gather_ms, told=self._pressure.begin
+            ),
             deadline_ms=self._settings.deadline_target_ms,
         )
 
@@ -122,23 +129,29 @@ class Scorer:
 
     def _make_decider(self) -> Decider:
         shared, records = self._shared, self._records
-        return Decider(
+        ladder = self._rungs.ladder(self._sources, self._scorers)
+        making = Making(
             region=self._settings.region,
-            ladder=self._rungs.ladder(self._sources, self._scorers),
-            pressure=self._pressure,
             in_force=self._followed.in_force(),
             brake=VelocityBrake(clock=shared.time),
-            claims=records.claims(
-                "attempt",
-                ttl_s=self._settings.attempt_ttl_s,
-                copies=[one for one in self._sources if one.region != self._settings.region],
-            ),
             stand_in=self._stand_in,
+            last_resort=ladder.last_resort,
             recorder=records.recorder,
             signer=records.token_signer,
             telemetry=shared.telemetry,
             followers=[one for one in (self._tracing, self._background) if one is not None],
             time=shared.time,
+        )
+        return Decider(
+            ladder=ladder,
+            pressure=self._pressure,
+            making=making,
+            claims=records.claims(
+                "attempt",
+                ttl_s=self._settings.attempt_ttl_s,
+                copies=[one for one in self._sources if one.region != self._settings.region],
+            ),
+            telemetry=shared.telemetry,
         )
 
     def _make_routing(self) -> RoutingSource:

@@ -3,7 +3,7 @@ locals {
     { title = "Answers by rung", metrics = [for rung in ["full", "batch", "rules", "tier_default"] : ["Stepdown", "stepdown_decisions_total", "Service", var.name, "rung", rung]], stat = "Sum" },
     { title = "Errors and requests", metrics = [for name in ["RequestCount", "HTTPCode_ELB_5XX_Count", "HTTPCode_Target_5XX_Count"] : ["AWS/ApplicationELB", name, "LoadBalancer", module.balancer.metric_name]], stat = "Sum" },
     { title = "p99 at the balancer, seconds", metrics = [["AWS/ApplicationELB", "TargetResponseTime", "LoadBalancer", module.balancer.metric_name]], stat = "p99" },
-    { title = "Pressure: rungs below the top", metrics = [["Stepdown", "stepdown_pressure_depth", "Service", var.name]], stat = "Average" },
+    { title = "Pressure: share that starts from the last rung", metrics = [["Stepdown", "stepdown_pressure_depth", "Service", var.name]], stat = "Average" },
     { title = "Counters readable, by home region", metrics = [for source in local.here.sources : ["Stepdown", "stepdown_source_available", "Service", var.name, "region", source]], stat = "Minimum" },
     { title = "Not yet on the stream, seconds", metrics = [["Stepdown", "stepdown_shipper_backlog_seconds", "Service", var.name]], stat = "Maximum" },
     { title = "Stream's oldest unread event, ms", metrics = [["AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds", "StreamName", aws_kinesis_stream.this.name]], stat = "Maximum" },

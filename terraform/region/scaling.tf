@@ -24,7 +24,7 @@ resource "aws_autoscaling_policy" "pressure" {
   metric_aggregation_type   = "Average"
   estimated_instance_warmup = 120
 
-  # Rungs below the top that requests start at, on average: from half a rung on two hosts.
+  # Share of requests that start from the last rung: from a half on two hosts.
   step_adjustment {
     metric_interval_lower_bound = 0
     metric_interval_upper_bound = 0.4
@@ -38,7 +38,7 @@ resource "aws_autoscaling_policy" "pressure" {
 
 resource "aws_cloudwatch_metric_alarm" "pressure" {
   alarm_name          = "${var.name}-pressure"
-  alarm_description   = "Requests start below the top rung for want of time: more hosts."
+  alarm_description   = "Requests start from the last rung for want of time: more hosts."
   namespace           = "Stepdown"
   metric_name         = "stepdown_pressure_depth"
   dimensions          = { Service = var.name }

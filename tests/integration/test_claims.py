@@ -220,3 +220,35 @@ async def test_a_look_into_a_copy_and_its_counters_are_one_round_trip(
     assert await claiming == NEW
     after = copy_server.client.info("stats")["total_reads_processed"]
     assert after - before == 2, "the attempt, and this test asking"
+
+
+async def test_an_answer_that_is_there_already_is_claimed_and_left_in_one(claims):
+    assert await claims.enter([("acme", "a1", ONE, b"first")]) == [NEW]
+    again = [("acme", "a1", ONE, b"second"), ("acme", "a1", OTHER, b"third")]
+    told, refused = await claims.enter(again)
+    assert told == Claim(ClaimState.ANSWERED, b"first")
+    assert refused == Claim(ClaimState.OTHER_BODY)
+    assert await claims.claim("acme", "a1", ONE) == Claim(ClaimState.ANSWERED, b"first")
+
+
+async def test_of_one_id_twice_at_once_the_first_answer_stands(claims):
+    asked = [("acme", "a1", ONE, b"first"), ("acme", "a1", ONE, b"second")]
+    asked += [("acme", "a1", OTHER, b"third"), ("acme", "a2", ONE, b"fourth")]
+    assert await claims.enter(asked) == [
+        NEW,
+        Claim(ClaimState.ANSWERED, b"first"),
+        Claim(ClaimState.OTHER_BODY),
+        NEW,
+    ]
+
+
+async def test_an_answer_goes_to_a_claim_that_is_still_without_one(claims):
+    assert await claims.claim("acme", "a1", ONE) == NEW
+    assert await claims.enter([("acme", "a1", ONE, b"first")]) == [PENDING]
+    await asyncio.sleep(0.05)
+    assert await claims.claim("acme", "a1", ONE) == Claim(ClaimState.ANSWERED, b"first")
+
+
+async def test_without_a_store_an_answer_that_is_there_stands(claims, valkey):
+    valkey.kill()
+    assert await claims.enter([("acme", "a1", ONE, b"first")]) == [Claim(ClaimState.UNKNOWN)]

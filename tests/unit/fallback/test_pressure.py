@@ -21,7 +21,9 @@ def pressed(*delays_ms):
 
 def test_without_delay_every_request_starts_from_the_top():
     pressure = pressed(*[2.0] * 50)
-    assert {pressure.highest() for _ in range(100)} == {RungName.FULL}
+    for _ in range(100):
+        pressure.begin()
+        assert pressure.highest() is RungName.FULL
     assert pressure.turned_down == 0
 
 
@@ -39,7 +41,7 @@ def test_one_long_stall_does_not_empty_the_upper_rungs():
 
 
 def test_at_a_fractional_depth_two_rungs_share_the_requests_evenly():
-    pressure = pressed()
+    pressure = Pressure(PressureSettings(together_max=400))
     pressure.depth = 1.25
     started = [pressure.highest() for _ in range(400)]
     assert Counter(started) == {RungName.BATCH: 300, RungName.RULES: 100}
@@ -68,7 +70,9 @@ def test_a_server_with_cheaper_lower_rungs_settles_where_its_queue_is_short():
     cost_ms = dict(zip(RungName, (1.0, 0.8, 0.4, 0.3), strict=True))
     pressure, queued_ms, worst_ms = Pressure(), 0.0, 0.0
     for tick in range(1_500):
-        queued_ms += sum(cost_ms[pressure.highest()] for _ in range(40))  # in 20 ms
+        for _ in range(4):  # 40 in 20 ms
+            pressure.begin()
+            queued_ms += sum(cost_ms[pressure.highest()] for _ in range(10))
         queued_ms = max(queued_ms - 20.0, 0.0)
         pressure.tick(queued_ms)
         if tick > 500:
@@ -78,8 +82,36 @@ def test_a_server_with_cheaper_lower_rungs_settles_where_its_queue_is_short():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"target_ms": 0.0}, {"ticks": 0}, {"rise": 0.0}, {"rise": 1.0}, {"fall": 0.0}]
+    "wrong",
+    [
+        {"target_ms": 0.0},
+        {"ticks": 0},
+        {"rise": 0.0},
+        {"rise": 1.0},
+        {"fall": 0.0},
+        {"together_max": 0},
+    ],
 )
 def test_limits_that_cannot_be_are_refused(wrong):
     with pytest.raises(ValueError, match="must be"):
         PressureSettings(**wrong)
+
+
+def test_of_those_that_begin_together_only_so_many_start_above_the_last_rung():
+    pressure = Pressure(PressureSettings(together_max=3))
+    for _ in range(2):
+        pressure.begin()
+        assert [pressure.highest() for _ in range(5)] == [RungName.FULL] * 3 + [
+            RungName.TIER_DEFAULT
+        ] * 2
+    assert pressure.turned_down == 4
+
+
+def test_requests_start_from_the_rungs_that_cost_less_alone():
+    pressure = Pressure(SETTINGS, rungs=(RungName.FULL, RungName.TIER_DEFAULT))
+    pressure.depth = 0.5
+    assert [pressure.highest() for _ in range(4)] == [RungName.FULL, RungName.TIER_DEFAULT] * 2
+    for _ in range(100):
+        pressure.tick(500.0)
+    assert pressure.depth == 1.0
+    assert {pressure.highest() for _ in range(4)} == {RungName.TIER_DEFAULT}

@@ -68,7 +68,7 @@ class Caller:
             telemetry=self.telemetry,
             clock=ManualClock(),
             lag=self.lag,
-            gathering=Gathering(SystemClock(), every_ms=1.0),
+            gathering=Gathering(SystemClock(), every_ms=1.0, told=lambda: None),
             deadline_ms=80,
             body_wait_s=0.01,
         )

@@ -12,11 +12,12 @@ import msgspec
 from app.api.auth import Caller, Scope
 from app.api.wire import Attempt
 from app.background import Background, skipped_into
-from app.decide import Decider, InForce
+from app.decide import Decider
 from app.event_time import ReplayTime
 from app.features.directory import MerchantEntry
 from app.features.reference import REFERENCE
 from app.ids import DecisionIds
+from app.making import InForce, Making
 from app.money import DEFAULT_RATES, load_rates
 from app.policy import DEFAULT_POLICY, load_policy
 from app.record.claims import Claim, ClaimState
@@ -102,6 +103,7 @@ class ScriptedClaims:
         self.says = Claim(ClaimState.NEW)
         self.slow = False
         self.settled = []
+        self.entered = []
 
     def claim(self, tenant, attempt_id, body_hash):
         future = asyncio.get_running_loop().create_future()
@@ -111,6 +113,13 @@ class ScriptedClaims:
 
     def settle(self, tenant, id, body_hash, answer):
         self.settled.append((tenant, id, body_hash, answer))
+
+    async def enter(self, answers):
+        entered = list(answers)
+        self.entered.extend(entered)
+        if self.slow:
+            await asyncio.sleep(60.0)
+        return [self.says] * len(entered)
 
 
 class ScriptedStandIn:
@@ -141,10 +150,9 @@ class Pipeline:
         self.stand_in = ScriptedStandIn()
         self.signer = TokenSigner(b"s" * 32)
         rates = load_rates(DEFAULT_RATES)
-        self.decider = Decider(
+        ladder = self._ladder()
+        self.making = Making(
             region="us-east-1",
-            ladder=self._ladder(),
-            pressure=self.pressure,
             in_force=InForce(
                 policy=lambda: self.policy,
                 rates=lambda: rates,
@@ -153,13 +161,20 @@ class Pipeline:
                 versions=lambda: VERSIONS,
             ),
             brake=VelocityBrake(clock=self.clock),
-            claims=self.claims,
             stand_in=self.stand_in,
+            last_resort=ladder.last_resort,
             recorder=self.records,
             signer=self.signer,
             telemetry=self.telemetry,
             followers=[*followers, self._background(followed)],
             time=ReplayTime(wall=lambda: RECEIVED_MS),
+        )
+        self.decider = Decider(
+            ladder=ladder,
+            pressure=self.pressure,
+            making=self.making,
+            claims=self.claims,
+            telemetry=self.telemetry,
         )
 
     def _background(self, share):
@@ -200,9 +215,9 @@ class Pipeline:
         return Ladder(steps, last, clock=self.clock, listener=listener)
 
     def candidate(self, **fields):
-        return self.decider.candidate(msgspec.convert({**BODY, **fields}, Attempt), "acme")
+        return self.making.candidate(msgspec.convert({**BODY, **fields}, Attempt), "acme")
 
-    async def decide(self, **fields):
+    async def decide(self, *, retry=0, **fields):
         body = {**BODY, **fields}
         return await self.decider.decide(
             msgspec.convert(body, Attempt),
@@ -210,4 +225,5 @@ class Pipeline:
             caller=Caller("acme", frozenset(Scope), "k1"),
             deadline=Deadline.after(budget_ms=80, clock=self.clock),
             deadline_ms=80,
+            retry=retry,
         )

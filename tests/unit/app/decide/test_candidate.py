@@ -37,7 +37,7 @@ def test_velocity_is_counted_by_card_device_and_ip_within_the_tenant(pipeline):
     for _ in range(3):
         candidate = pipeline.candidate(**fields)
     assert candidate.velocity == {Entity.CARD: 3, Entity.DEVICE: 3, Entity.IP: 3}
-    other = pipeline.decider.candidate(msgspec.convert(BODY, Attempt), "other")
+    other = pipeline.making.candidate(msgspec.convert(BODY, Attempt), "other")
     assert other.velocity == {Entity.CARD: 1}
 
 

@@ -1,0 +1,238 @@
+"""What becomes of an assessment: the action by policy, the answer, the record. All of it at once.
+
+    Descent -> Made -> Decision -> journal, followers
+
+Nothing here waits and nothing fails: a bug is logged and counted, and costs accuracy.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.api.wire import Attempt, Decision
+from app.candidate import Candidate, entity_ids
+from app.event_time import EventTime
+from app.features.directory import Directory, MerchantEntry
+from app.features.spec import Entity
+from app.money import Rates
+from app.policy import Policy, Thresholds
+from app.record.made import Made, Versions
+from app.record.reasons import MODEL_RISK
+from app.record.recorder import Recorder
+from app.record.token import TokenSigner
+from app.rule_inputs import rule_inputs
+from app.stand_in import StandIn
+from app.telemetry import Telemetry
+from app.tracing import Trace
+from app.verdict import act, instead_of_approval
+from fallback.brake import BrakeKind, VelocityBrake
+from fallback.deadline import Deadline
+from fallback.ladder import Descent
+from fallback.rules import RuleSet
+from fallback.rung import Action, Reason
+
+__all__ = ["Asked", "Follower", "InForce", "Making"]
+
+log = logging.getLogger(__name__)
+
+_BRAKED = {
+    Entity.CARD: BrakeKind.CARD,
+    Entity.DEVICE: BrakeKind.DEVICE,
+    Entity.IP: BrakeKind.IP,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """An attempt that is to be decided.
+
+    Attributes:
+        candidate: the attempt.
+        canonical: its canonical bytes.
+        identity: their hash (`body_hash`).
+        deadline: when the answer must be there.
+        deadline_ms: the deadline's whole length, for the record.
+        trace: of the caller, for the record and our span of it.
+    """
+
+    candidate: Candidate
+    canonical: bytes
+    identity: bytes
+    deadline: Deadline
+    deadline_ms: int
+    trace: Trace | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InForce:
+    """What is in force now; each may change between two decisions."""
+
+    policy: Callable[[], Policy]
+    rates: Callable[[], Rates]
+    rules: Callable[[], RuleSet | None]
+    directory: Callable[[], Directory | None]
+    versions: Callable[[], Versions]
+
+
+class Follower(Protocol):
+    """What is told of every decision that was made and recorded; it must not wait."""
+
+    def decided(self, made: Made, answer: Decision) -> None:
+        """A decision was made."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Weighed:
+    """What comes of an assessment: see `Made`."""
+
+    action: Action
+    thresholds: Thresholds | None
+    reasons: list[str]
+    withheld: str | None
+
+
+class Making:
+    """Makes answers of assessments, and records them."""
+
+    def __init__(
+        self,
+        *,
+        region: str,
+        in_force: InForce,
+        brake: VelocityBrake,
+        stand_in: StandIn | None,
+        last_resort: Callable[[Sequence[Candidate], Reason], list[Descent]],
+        recorder: Recorder,
+        signer: TokenSigner,
+        telemetry: Telemetry,
+        followers: Sequence[Follower],
+        time: EventTime,
+    ) -> None:
+        """Take what answers are made by.
+
+        Args:
+            region: that answers.
+            in_force: what is in force.
+            brake: counts attempts of this process.
+            stand_in: bounds what lower rungs approve; None for no bound.
+            last_resort: the last rung of the ladder, which cannot fail.
+            recorder: of this process.
+            signer: of answers.
+            telemetry: where bugs are counted.
+            followers: told of every answer.
+            time: says what now is.
+        """
+        self._region = region
+        self._in_force = in_force
+        self._brake = brake
+        self._stand_in = stand_in
+        self._last_resort = last_resort
+        self._recorder = recorder
+        self._signer = signer
+        self._telemetry = telemetry
+        self._followers = tuple(followers)
+        self._time = time
+
+    def candidate(self, attempt: Attempt, tenant: str, retry: int = 0) -> Candidate:
+        """The attempt with everything known about it without asking anyone."""
+        ids = entity_ids(attempt)
+        return Candidate(
+            attempt=attempt,
+            tenant=tenant,
+            received_ms=self._time.received_ms(attempt.occurred_at),
+            amount_ref=self._in_force.rates().to_reference(attempt.amount),
+            merchant=self._merchant(tenant, attempt.merchant.id),
+            ids=ids,
+            velocity={
+                entity: self._brake.hit(kind, f"{tenant}:{ids[entity]}")
+                for entity, kind in _BRAKED.items()
+                if entity in ids
+            },
+            retry=retry,
+        )
+
+    def weighed(self, asked: Asked, descent: Descent) -> Made:
+        """Act on an assessment; an approval takes from the stand-in budget."""
+        try:
+            weighed = self._weigh(asked.candidate, descent)
+        except Exception as error:  # noqa: BLE001 - see `_bug`
+            self._bug("policy", error)
+            (descent,) = self._last_resort([asked.candidate], Reason.BUG)
+            weighed = self._weigh(asked.candidate, descent)
+        return Made(
+            candidate=asked.candidate,
+            canonical=asked.canonical,
+            identity=asked.identity,
+            descent=descent,
+            action=weighed.action,
+            thresholds=weighed.thresholds,
+            reasons=weighed.reasons,
+            withheld=weighed.withheld,
+            versions=self._in_force.versions(),
+            deadline_ms=asked.deadline_ms,
+            trace=asked.trace,
+        )
+
+    def answer(self, made: Made, deadline: Deadline) -> Decision:
+        """The answer, signed."""
+        return made.answer(
+            decision_id=self._recorder.new_id(self._time.now_ms()),
+            region=self._region,
+            took_ms=deadline.elapsed_ms(),
+            signer=self._signer,
+        )
+
+    def keep(self, made: Made, answer: Decision) -> None:
+        """Record an answer, and tell whoever follows."""
+        try:
+            self._recorder.write(made.record(answer))
+        except Exception as error:  # noqa: BLE001 - see `_bug`
+            self._bug("record", error)
+        for follower in self._followers:
+            try:
+                follower.decided(made, answer)
+            except Exception as error:  # noqa: BLE001 - see `_bug`
+                self._bug(type(follower).__name__.lower(), error)
+
+    def _merchant(self, tenant: str, merchant_id: str) -> MerchantEntry | None:
+        """The directory's entry; a directory that cannot be read is as good as none."""
+        directory = self._in_force.directory()
+        if directory is None:
+            return None
+        try:
+            return directory.get(tenant, merchant_id)
+        except Exception as error:  # noqa: BLE001 - see `_bug`
+            self._bug("directory", error)
+            return None
+
+    def _weigh(self, candidate: Candidate, descent: Descent) -> _Weighed:
+        policy = self._in_force.policy()
+        action, thresholds = act(candidate, descent.assessment, policy)
+        reasons = self._reasons(candidate, descent, action)
+        withheld = None
+        if action is Action.APPROVE and self._stand_in is not None:
+            withheld = self._stand_in.withheld(candidate, descent.rung, policy)
+        if withheld is not None:
+            action, reasons = instead_of_approval(candidate), [withheld, *reasons]
+        return _Weighed(action, thresholds, reasons, withheld)
+
+    def _reasons(self, candidate: Candidate, descent: Descent, action: Action) -> list[str]:
+        """Codes, strongest first. A model's refusal is joined by the rules that say the same."""
+        if descent.assessment.score is None:
+            return list(descent.assessment.reason_codes)
+        if action is Action.APPROVE:
+            return []
+        rules = self._in_force.rules()
+        if rules is None:
+            return [MODEL_RISK]
+        inputs = rule_inputs(candidate, self._in_force.policy())
+        return [MODEL_RISK, *rules.evaluate(inputs).reasons]
+
+    def _bug(self, where: str, error: Exception) -> None:
+        """What nobody expected is logged and counted; it costs accuracy, never the answer."""
+        log.error("bug in %s", where, exc_info=error)
+        self._telemetry.count("bugs", where)
