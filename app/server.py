@@ -1,21 +1,27 @@
-"""The gunicorn worker: uvicorn's, with a bound on the headers of a request.
+"""The gunicorn worker: uvicorn's, with a bound on the headers of a request, and replaced in turn.
 
 httptools takes headers of any size, and a request that is not even authenticated yet must not
-hold the loop for half a second.
+hold the loop for half a second. How a worker is replaced: `app/replacement.py`.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any, ClassVar
 
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker
 
 from app.api.problem import PROBLEM_JSON, Malformed
+from app.replacement import Newcomers, ReplacedServer
 
 __all__ = ["Worker"]
 
 HEADER_BYTES_MAX = 16 * 1024
+
+# Made before the first fork, so that all workers share it.
+_newcomers = Newcomers()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -67,3 +73,18 @@ class Worker(UvicornWorker):  # type: ignore[misc]
         "proxy_headers": False,
         "server_header": False,
     }
+
+    def __init__(self, age: int, *rest: Any) -> None:
+        """Make a worker, before the fork."""
+        super().__init__(age, *rest)
+        _newcomers.made(age)
+
+    async def _serve(self) -> None:
+        self.config.app = self.wsgi
+        server = ReplacedServer(
+            self.config, age=self.age, workers=self.cfg.workers, newcomers=_newcomers
+        )
+        self._install_sigquit_handler()
+        await server.serve(sockets=self.sockets)
+        if not server.started:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
