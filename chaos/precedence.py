@@ -14,14 +14,13 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from regions.world.control import World
 from regions.world.errors import WorldError
 
-__all__ = ["ahead", "behind"]
+__all__ = ["LOOK_S", "ahead", "behind"]
 
 EVEN, BEHIND = 0, 15
 REAL_TIME = 1
@@ -35,8 +34,12 @@ def ahead() -> None:
 
 
 @contextmanager
-def behind(world: World, names: Sequence[str]) -> Iterator[None]:
-    """Have processes of the world, and all that they start, go behind the others in the block."""
+def behind(pids: Callable[[], Iterable[int]]) -> Iterator[None]:
+    """Have processes, and all that they start, go behind the others in the block.
+
+    Args:
+        pids: gives them, as they are now; asked again and again.
+    """
     if not _may():
         yield
         return
@@ -45,7 +48,7 @@ def behind(world: World, names: Sequence[str]) -> Iterator[None]:
     def keep_behind() -> None:
         while not done.wait(LOOK_S):
             with contextlib.suppress(WorldError):  # it is asked again
-                _set(world, names, BEHIND)
+                _set(pids(), BEHIND)
 
     thread = threading.Thread(target=keep_behind, daemon=True)
     thread.start()
@@ -54,7 +57,7 @@ def behind(world: World, names: Sequence[str]) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-        _set(world, names, EVEN)
+        _set(pids(), EVEN)
 
 
 def _may() -> bool:
@@ -68,10 +71,9 @@ def _may() -> bool:
     return True
 
 
-def _set(world: World, names: Sequence[str], niceness: int) -> None:
-    for process in world.status().processes:
-        if process.name in names and process.pid is not None:
-            _of_tree(process.pid, niceness)
+def _set(pids: Iterable[int], niceness: int) -> None:
+    for pid in pids:
+        _of_tree(pid, niceness)
 
 
 def _of_tree(pid: int, niceness: int) -> None:

@@ -7,6 +7,7 @@
     store_refusing    runs, and refuses: see there        target: a datastore
     store_spoilt      counters that do not read           target: a datastore
     worker_signalled  SIGSTOP or SIGKILL of one worker    target: a process with workers
+    workers_replaced  by SIGHUP, all of them              target: a process with workers
     disk_full         files do not grow any more          target: a process
     model_replaced    one that is broken, or wrong        target: a folder of published models
     poisoned          requests that hurt, beside the load target: a region
@@ -83,6 +84,7 @@ PRIMITIVES: Mapping[str, Primitive] = {
     "store_emptied": Primitive(processes.NoOptions, processes.emptied),
     "store_refusing": Primitive(store_faults.Refusing, store_faults.refusing),
     "store_spoilt": Primitive(store_values.Spoilt, store_values.spoilt),
+    "workers_replaced": Primitive(processes.NoOptions, scorer_faults.workers_replaced),
     "worker_signalled": Primitive(scorer_faults.WorkerSignalled, scorer_faults.worker_signalled),
     "disk_full": Primitive(processes.NoOptions, scorer_faults.disk_full),
     "model_replaced": Primitive(model_faults.Replaced, model_faults.replaced),

@@ -13,6 +13,7 @@ from app.errors import OperatorError
 from chaos.engine.ground import Ground
 from chaos.faults import store_emptied
 from chaos.precedence import behind
+from regions.world.control import World
 
 __all__ = ["NoOptions", "Signalled", "emptied", "held", "killed", "paused", "signalled"]
 
@@ -39,7 +40,7 @@ def held(ground: Ground, names: list[str]) -> Iterator[None]:
             list(pool.map(world.hold, names))
             yield
         finally:
-            with behind(world, names):
+            with behind(lambda: _pids(world, names)):
                 for name in names:
                     world.release(name)
                 for name in names:
@@ -83,6 +84,15 @@ def emptied(ground: Ground, target: str, _options: NoOptions) -> Iterator[None]:
     """A datastore is away, and has lost everything when it is back."""
     with store_emptied(ground.world, _known(ground, target), ground.home / target):
         yield
+
+
+def _pids(world: World, names: list[str]) -> list[int]:
+    """The numbers of processes that run."""
+    return [
+        process.pid
+        for process in world.status().processes
+        if process.name in names and process.pid is not None
+    ]
 
 
 def _known(ground: Ground, name: str) -> str:

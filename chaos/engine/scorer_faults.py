@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,12 +17,21 @@ import msgspec
 from app.errors import OperatorError
 from chaos.engine.ground import Ground
 from chaos.engine.processes import NoOptions
+from chaos.precedence import LOOK_S, behind
 from regions.world.procfs import identify, is_running, session_members
 
-__all__ = ["WorkerSignalled", "descriptors", "disk_full", "worker_signalled", "workers"]
+__all__ = [
+    "WorkerSignalled",
+    "descriptors",
+    "disk_full",
+    "worker_signalled",
+    "workers",
+    "workers_replaced",
+]
 
 # No file may grow beyond so many bytes.
 NOTHING = 1
+REPLACED_S_MAX = 60.0
 
 
 class WorkerSignalled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,6 +73,34 @@ def worker_signalled(ground: Ground, target: str, options: WorkerSignalled) -> I
         if is_running(worker):  # else it was recycled, as it should be
             with suppress(ProcessLookupError):
                 os.kill(worker.pid, signal.SIGCONT)
+
+
+@contextmanager
+def workers_replaced(ground: Ground, target: str, _options: NoOptions) -> Iterator[None]:
+    """All workers of a program are replaced, as by a release.
+
+    Those that come up go behind: a release has machines of its own.
+    """
+    leader = _leader(ground, target)
+    old = [one for pid in workers(ground, target) if (one := identify(pid)) is not None]
+    known = {one.pid for one in old}
+    os.kill(leader, signal.SIGHUP)
+
+    def replace() -> None:
+        give_up_s = time.monotonic() + REPLACED_S_MAX
+        with behind(lambda: [pid for pid in workers(ground, target) if pid not in known]):
+            while any(is_running(one) for one in old) and time.monotonic() < give_up_s:
+                time.sleep(LOOK_S)
+
+    replacing = threading.Thread(target=replace)
+    replacing.start()
+    try:
+        yield
+    finally:
+        replacing.join()
+        ground.world.wait_ready(target, timeout_s=REPLACED_S_MAX)
+    if left := [one.pid for one in old if is_running(one)]:
+        raise OperatorError(f"workers {left} of {target} were not replaced.")
 
 
 @contextmanager
