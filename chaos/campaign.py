@@ -45,7 +45,7 @@ Report = Callable[[float, str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign:
-    """What is run.
+    """What is run; of controls and pairs one episode each.
 
     Attributes:
         drills: of the matrix.
@@ -120,8 +120,14 @@ def run_campaign(ground: Ground, campaign: Campaign, folder: Path, *, report: Re
 def _steps(ground: Ground, campaign: Campaign, results: Results) -> Iterator[_Step]:
     options = campaign.options
 
-    def drill(one: Drill, control: ControlName | None, into: list[Told]) -> _Step:
-        own = replace(options, control=control)
+    def drill(
+        one: Drill,
+        into: list[Told],
+        *,
+        control: ControlName | None = None,
+        phases: int | None = None,
+    ) -> _Step:
+        own = replace(options, control=control, phases=phases)
         shape = shaped(one, own, smoke=campaign.smoke)
 
         def run(report: Report) -> None:
@@ -131,12 +137,12 @@ def _steps(ground: Ground, campaign: Campaign, results: Results) -> Iterator[_St
 
     by_name = {one.name: one for one in campaign.drills}
     for one in campaign.drills:
-        yield drill(one, None, results.drills)
+        yield drill(one, results.drills)
     for name, control in CONTROLS.items():
         if control.drill in by_name:
-            yield drill(by_name[control.drill], name, results.controls)
+            yield drill(by_name[control.drill], results.controls, control=name, phases=1)
     for pair in pairs(campaign.drills, campaign.pairs, seed=options.seed):
-        yield drill(pair, None, results.pairs)
+        yield drill(pair, results.pairs, phases=1)
     known = {one.name for one in results.apart}
     for apart in campaign.apart:
         if apart not in known:

@@ -51,7 +51,7 @@ def campaign(
     requests: Annotated[
         int | None, typer.Option(min=1, help="On the faulted path of each drill, at least.")
     ] = None,
-    pairs: Annotated[int, typer.Option(min=0, help="Of faults, drawn at random.")] = 10,
+    pairs: Annotated[int, typer.Option(min=0, help="Of faults, drawn at random.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Of instants, attempts and draws.")] = 7,
     smoke: Annotated[bool, typer.Option("--smoke", help="One short episode each.")] = False,
     apart: Annotated[
