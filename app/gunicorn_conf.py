@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
+
+from app.own_certificate import own_certificate
 from app.settings import load
 
 _settings = load()
@@ -20,3 +23,8 @@ backlog = 1_024
 accesslog = None
 loglevel = "warning"
 proc_name = f"stepdown-scorer-{_settings.region}"
+
+if _settings.api_tls:
+    _certificate, _key = own_certificate(_settings.region_folder / "tls")
+    certfile, keyfile = str(_certificate), str(_key)
+    ssl_version = ssl.PROTOCOL_TLS_SERVER

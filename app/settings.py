@@ -77,6 +77,8 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         profile: outside `development`, a model trained on simulated data never decides.
         api_host: address the scorers listen on.
         api_port: port of the API.
+        api_tls: whether the API speaks TLS with a certificate that the host makes for itself: for a
+            balancer, which encrypts on the way here and verifies nobody.
         operations_port: port of metrics and operations.
         workers: scorer processes.
         host_file: file with this host's number in its region, 0 to 254, which its journals' writers
@@ -138,6 +140,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     profile: Literal["development", "staging", "production"] = "development"
     api_host: str = "127.0.0.1"
     api_port: Port = 18_000
+    api_tls: bool = False
     operations_port: Port = 18_001
     workers: Annotated[int, Meta(ge=1, le=250)] = 2
     host_file: str = ""

@@ -10,6 +10,7 @@ locals {
     STEPDOWN_PROFILE                 = var.profile
     STEPDOWN_API_HOST                = "0.0.0.0" # the security group lets the balancer in, and nobody else
     STEPDOWN_API_PORT                = tostring(local.api_port)
+    STEPDOWN_API_TLS                 = "true" # from the balancer on, too
     STEPDOWN_OPERATIONS_PORT         = tostring(local.operations_port)
     STEPDOWN_WORKERS                 = tostring(var.scorer_workers)
     STEPDOWN_FLEET_HOSTS             = tostring(var.scorer_hosts.max * length(local.zones) * local.fleet_regions) # too many errs on the side of less risk

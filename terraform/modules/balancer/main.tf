@@ -60,7 +60,7 @@ resource "aws_lb_target_group" "scorers" {
   name                 = var.name
   vpc_id               = var.vpc_id
   target_type          = "instance"
-  protocol             = "HTTP"
+  protocol             = "HTTPS" # with a certificate of the host's own, which nobody verifies
   port                 = var.port
   deregistration_delay = var.deregistration_delay_s
   # The fewest requests under way: a host that stalls gets no more of them.
@@ -69,6 +69,7 @@ resource "aws_lb_target_group" "scorers" {
   # Ready is whoever answers with any rung, so a dead datastore takes no host out. When every
   # host looks bad the balancer sends to all, as it does by itself.
   health_check {
+    protocol            = "HTTPS"
     path                = "/readyz"
     matcher             = "200"
     interval            = 5

@@ -94,7 +94,7 @@ resource "aws_ecs_task_definition" "this" {
 
     # Shallow: a scorer whose datastore is away still answers, and must not be restarted for it.
     healthCheck = each.key == "scorer" ? {
-      command     = ["CMD", local.python, "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:${var.api_port}/livez', timeout=3)"]
+      command     = ["CMD", local.python, "-c", "import ssl, urllib.request as u; u.urlopen('https://127.0.0.1:${var.api_port}/livez', timeout=3, context=ssl._create_unverified_context())"]
       interval    = 10
       timeout     = 5
       retries     = 3
