@@ -58,6 +58,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
         timeline: answers a second from the start, by region.
         course: of the faulted path, second by second.
         problems: what was watched beside the load and was not as it has to be.
+        again: times that it was run before, was void, and had no failure to hide.
     """
 
     number: int
@@ -88,6 +89,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     timeline: dict[str, list[int]]
     course: Course
     problems: list[str]
+    again: int = 0
 
     @property
     def steady(self) -> bool:

@@ -17,13 +17,15 @@ from chaos.engine.ground import Ground
 from chaos.engine.kept import Kept
 from chaos.engine.measure import LAG_MS_MAX, Episode
 from chaos.engine.spec import Drill
-from chaos.engine.verdict import Result, judge
+from chaos.engine.verdict import Result, judge, void
 from chaos.engine.wire import Body
 from regions.world.errors import WorldError
 from regions.world.toxiproxy import ToxiproxyError
 
 __all__ = ["Options", "Ran", "run_drill", "shaped"]
 
+# An episode that proves nothing is run again, unless something failed in it.
+AGAIN_MAX = 2
 SMOKE_HOLD_S = 6.0
 SMOKE_RATE = 60.0
 
@@ -134,13 +136,20 @@ def _episode(
     options: Options,
     report: Callable[[float, str], None],
 ) -> Episode:
+    """Run an episode, again where it proves nothing and hides nothing."""
     share = number / drill.phases
-    return run_episode(
-        ground,
-        drill,
-        number,
-        bodies=bodies,
-        seed=options.seed,
-        failover=options.control is not ControlName.FAILOVER_OFF,
-        tell=lambda what: report(share, f"{drill.name} {number + 1}/{drill.phases}: {what}"),
-    )
+    again = 0
+    while True:
+        episode = run_episode(
+            ground,
+            drill,
+            number,
+            bodies=bodies,
+            seed=options.seed,
+            failover=options.control is not ControlName.FAILOVER_OFF,
+            tell=lambda what: report(share, f"{drill.name} {number + 1}/{drill.phases}: {what}"),
+        )
+        failed = episode.failed + episode.elsewhere_failed
+        if failed or again == AGAIN_MAX or void(episode, lag_ms_max=options.lag_ms_max) is None:
+            return msgspec.structs.replace(episode, again=again)
+        again += 1

@@ -13,7 +13,7 @@ from chaos.engine.measure import LAG_MS_MAX, Episode
 from chaos.engine.spec import Drill
 from chaos.engine.value import summed
 
-__all__ = ["Result", "judge"]
+__all__ = ["Result", "judge", "void"]
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +50,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             the fault and in its windows.
         lag_p999_ms: of the generator, the worst episode.
         void: episodes that prove nothing.
+        again: runs of episodes that proved nothing, had no failure and were made again.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     value: dict[str, dict[str, float | None]]
     lag_p999_ms: float
     void: int
+    again: int = 0
 
 
 def judge(drill: Drill, episodes: Sequence[Episode], *, lag_ms_max: float = LAG_MS_MAX) -> Result:
@@ -93,7 +95,7 @@ def judge(drill: Drill, episodes: Sequence[Episode], *, lag_ms_max: float = LAG_
     requests = sum(one.requests for one in episodes)
     failed = sum(one.failed for one in episodes)
     clean = sum(one.failed == 0 for one in episodes)
-    voids = _voids(episodes, lag_ms_max)
+    voids = [why for one in episodes if (why := void(one, lag_ms_max=lag_ms_max)) is not None]
     rungs = _shares((one.rungs for one in episodes), requests)
     latency_ms = _latency(episodes)
     problems = [
@@ -141,24 +143,23 @@ def judge(drill: Drill, episodes: Sequence[Episode], *, lag_ms_max: float = LAG_
         },
         lag_p999_ms=max(one.lag_p999_ms for one in episodes),
         void=len(voids),
+        again=sum(one.again for one in episodes),
     )
 
 
-def _voids(episodes: Sequence[Episode], lag_ms_max: float) -> list[str]:
-    """Which episodes prove nothing, and why."""
-    found = []
-    for one in episodes:
-        if one.lag_p999_ms > lag_ms_max:
-            found.append(
-                f"episode {one.number} is void: its generator was {one.lag_p999_ms:.1f} ms late at "
-                f"p99.9, and {lag_ms_max:g} ms are allowed"
-            )
-        elif not one.steady:
-            found.append(
-                f"episode {one.number} is void: before the fault {one.before_steady} of "
-                f"{one.before} requests were good and answered by their own region"
-            )
-    return found
+def void(episode: Episode, *, lag_ms_max: float = LAG_MS_MAX) -> str | None:
+    """Why an episode proves nothing; None where it does."""
+    if episode.lag_p999_ms > lag_ms_max:
+        return (
+            f"episode {episode.number} is void: its generator was {episode.lag_p999_ms:.1f} ms "
+            f"late at p99.9, and {lag_ms_max:g} ms are allowed"
+        )
+    if not episode.steady:
+        return (
+            f"episode {episode.number} is void: before the fault {episode.before_steady} of "
+            f"{episode.before} requests were good and answered by their own region"
+        )
+    return None
 
 
 def _answers(drill: Drill, episodes: Sequence[Episode]) -> list[str]:
