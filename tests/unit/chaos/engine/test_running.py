@@ -31,7 +31,7 @@ def run(tmp_path, monkeypatch):
 
 def episode(*, late=0.0, failed=0):
     return msgspec.structs.replace(
-        kept(0), lag_p999_ms=late, failed=failed, before=100, before_steady=100
+        kept(0), lag_p999_ms=late, failed=failed, requests=10, before=100, before_steady=100
     )
 
 
