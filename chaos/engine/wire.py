@@ -54,7 +54,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     deadline_ms: float
     failover: bool = True
     stand_ins: str | None = None
-    post_back_s: float = 20.0
+    post_back_s: float = 40.0
     seed: int = 7
 
 

@@ -30,7 +30,7 @@ from stepdown_client.events import (
 from stepdown_client.pool import Endpoint, Pool
 from stepdown_client.routing import RoutingTable
 from stepdown_client.settings import ClientSettings
-from stepdown_client.stand_ins import StandIns
+from stepdown_client.stand_ins import StandIn, StandIns
 from stepdown_client.transport import Transport
 
 __all__ = ["Chores"]
@@ -42,6 +42,7 @@ TIMEOUT_MS = 1_000.0
 # Of an endpoint that is up but idle: rarely, so that a fleet of clients is no load.
 IDLE_TURNS = 10
 POST_BACK_S = 0.02
+POST_BACK_TOGETHER = 8
 POST_BACK_AGAIN_S = 1.0
 SUPERSEDES_MAX = 1_000
 SUPERSEDE_TRIES = 3
@@ -85,7 +86,7 @@ class Chores:
 
     def start(self) -> None:
         """Begin; belongs to the running loop."""
-        if self.stand_ins.first() is not None:
+        if self.stand_ins:
             self._posting.set()
         self._tasks = [
             asyncio.create_task(self._forever(chore))
@@ -197,17 +198,16 @@ class Chores:
 
     async def _post_back(self) -> None:
         await self._posting.wait()
-        good = await self._post_stand_in() and await self._post_supersede()
-        if self.stand_ins.first() is None and not self._supersedes:
+        few = self.stand_ins.oldest(POST_BACK_TOGETHER)
+        posted = await asyncio.gather(*map(self._post_stand_in, few))
+        good = all(posted) and await self._post_supersede()
+        if not self.stand_ins and not self._supersedes:
             self._posting.clear()
-        # One after the other: a region that has just come back is not to be flooded.
+        # A few at a time: a region that has just come back is not to be flooded.
         await asyncio.sleep(POST_BACK_S if good else POST_BACK_AGAIN_S)
 
-    async def _post_stand_in(self) -> bool:
-        """Post the oldest to any region. Returns whether there is no more reason to wait."""
-        stand_in = self.stand_ins.first()
-        if stand_in is None:
-            return True
+    async def _post_stand_in(self, stand_in: StandIn) -> bool:
+        """Post one to any region. Returns whether there is no more reason to wait."""
         body = msgspec.json.encode(stand_in)
         for endpoint in self.pool.order():
             try:

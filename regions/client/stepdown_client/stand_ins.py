@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -73,9 +74,9 @@ class StandIns:
         """What was decided on an attempt that waits."""
         return self._queue.get(attempt_id)
 
-    def first(self) -> StandIn | None:
-        """The oldest."""
-        return next(iter(self._queue.values()), None)
+    def oldest(self, number: int) -> list[StandIn]:
+        """So many, or as many as there are."""
+        return list(islice(self._queue.values(), number))
 
     def done(self, stand_in: StandIn, *, taken: bool) -> None:
         """A region has it, or none ever will."""
