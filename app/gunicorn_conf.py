@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ssl
 
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
+
 from app.own_certificate import own_certificate
+from app.server import newcomers
 from app.settings import load
 
 _settings = load()
@@ -28,3 +31,8 @@ if _settings.api_tls:
     _certificate, _key = own_certificate(_settings.region_folder / "tls")
     certfile, keyfile = str(_certificate), str(_key)
     ssl_version = ssl.PROTOCOL_TLS_SERVER
+
+
+def on_reload(arbiter: Arbiter) -> None:
+    """Before those that replace all workers are made."""
+    newcomers.replace(arbiter.worker_age)

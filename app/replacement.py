@@ -31,16 +31,17 @@ _CLOSE = (b"connection", b"close")
 
 
 class Newcomers:
-    """Which workers of a program were made and which serve, by age, for all of its processes.
+    """Which workers of a program replace others, and which serve, for all of its processes.
 
-    Ages are gunicorn's: they grow by one with each worker. In memory that forks share.
+    Workers are told apart by gunicorn's ages, which grow by one with each. In memory that forks
+    share.
     """
 
     def __init__(self) -> None:
         self._cells = memoryview(mmap.mmap(-1, 8 * (1 + _CELLS))).cast("q")
 
-    def made(self, age: int) -> None:
-        """A worker was made; it does not serve yet."""
+    def replace(self, age: int) -> None:
+        """All workers up to an age are replaced, by those that are made from now on."""
         self._cells[0] = age
 
     def serves(self, age: int) -> None:
@@ -48,12 +49,9 @@ class Newcomers:
         self._cells[1 + age % _CELLS] = age
 
     def lack(self, age: int, workers: int) -> bool:
-        """Whether those that replace a worker were made, and do not serve yet, all of them."""
-        newest = self._cells[0]
-        if newest < age + workers:
-            return False
-        made = range(newest - workers + 1, newest + 1)
-        return any(self._cells[1 + one % _CELLS] != one for one in made)
+        """Whether a worker is replaced, and fewer than `workers` serve in its place."""
+        replaced = self._cells[0]
+        return age <= replaced and sum(one > replaced for one in self._cells[1:]) < workers
 
 
 class ReplacedServer(Server):

@@ -16,12 +16,12 @@ from uvicorn_worker import UvicornWorker
 from app.api.problem import PROBLEM_JSON, Malformed
 from app.replacement import Newcomers, ReplacedServer
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "newcomers"]
 
 HEADER_BYTES_MAX = 16 * 1024
 
 # Made before the first fork, so that all workers share it.
-_newcomers = Newcomers()
+newcomers = Newcomers()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -74,15 +74,10 @@ class Worker(UvicornWorker):  # type: ignore[misc]
         "server_header": False,
     }
 
-    def __init__(self, age: int, *rest: Any) -> None:
-        """Make a worker, before the fork."""
-        super().__init__(age, *rest)
-        _newcomers.made(age)
-
     async def _serve(self) -> None:
         self.config.app = self.wsgi
         server = ReplacedServer(
-            self.config, age=self.age, workers=self.cfg.workers, newcomers=_newcomers
+            self.config, age=self.age, workers=self.cfg.workers, newcomers=newcomers
         )
         self._install_sigquit_handler()
         await server.serve(sockets=self.sockets)

@@ -31,14 +31,18 @@ class Asker:
 
 
 @pytest.fixture
-def server(free_ports):
-    """A gunicorn of two workers that serve; its process and port."""
+def server(tmp_path, free_ports):
+    """The service's gunicorn with two workers that serve; its process and port."""
     port = free_ports(1)
-    command = [sys.executable, "-m", "gunicorn", "-k", "app.server.Worker", "-w", str(WORKERS)]
-    with subprocess.Popen(
-        [*command, "-b", f"127.0.0.1:{port}", "--graceful-timeout", "4", "--log-level", "warning",
-         "tests.integration.slow_app:app"],
-    ) as process:  # fmt: skip
+    environment = {
+        **os.environ,
+        "STEPDOWN_HOME": str(tmp_path),
+        "STEPDOWN_REGION": "us-east-1",
+        "STEPDOWN_API_PORT": str(port),
+        "STEPDOWN_WORKERS": str(WORKERS),
+    }
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:app.gunicorn_conf"]
+    with subprocess.Popen([*command, "tests.integration.slow_app:app"], env=environment) as process:
         try:
             give_up_s = time.monotonic() + START_S_MAX
             while len(asked(port)) < WORKERS:
