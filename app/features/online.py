@@ -60,9 +60,12 @@ class Source:
 
     async def fetch(self, names: Sequence[str]) -> Reply:
         """Read keys. What a shard cannot give is left out, with the reason."""
-        by_shard: list[list[str]] = [[] for _ in self._shards]
-        for name in names:
-            by_shard[shard_of(name, len(self._shards))].append(name)
+        by_shard: list[Sequence[str]] = [names]
+        if len(self._shards) > 1:
+            parts: list[list[str]] = [[] for _ in self._shards]
+            for name in names:
+                parts[shard_of(name, len(parts))].append(name)
+            by_shard = [*parts]
         replies = await _together([self._read(at, part) for at, part in enumerate(by_shard)])
         values = {
             name: value
@@ -96,6 +99,8 @@ class Source:
         Raises:
             RungError: refused by a breaker, or one of them failed.
         """
+        if commands and len(self._shards) == 1:
+            return await self._write(0, [*commands.values()])
         by_shard: dict[int, list[str]] = {}
         for name in commands:
             by_shard.setdefault(shard_of(name, len(self._shards)), []).append(name)
@@ -139,7 +144,7 @@ class Source:
         shard, breaker = self._shards[at]
         with breaker.call():
             try:
-                return await _together([shard.submit(*command) for command in commands])
+                return await shard.submit_all(commands)
             except DependencyRefusal as error:
                 raise WritesRefused(str(error)) from error
 

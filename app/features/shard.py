@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
 
 import hiredis
 
@@ -36,7 +37,37 @@ PENDING_MAX = 16_384
 SILENT_TIMEOUTS = 4
 
 Command = tuple[Any, ...]
-_Reply = asyncio.Future[Any]
+
+
+class _Reply(Protocol):
+    """What a command's reply is handed to: a future, or `_Together`."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: Any, /) -> None: ...
+    def set_exception(self, error: BaseException, /) -> None: ...
+
+
+class _Together:
+    """Replies that are waited for together, in the order of their commands; one error is of all."""
+
+    __slots__ = ("_left", "_values", "future")
+
+    def __init__(self, commands: int) -> None:
+        self.future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self._left = commands
+        self._values: list[Any] = []
+
+    def done(self) -> bool:
+        return self.future.done()
+
+    def set_result(self, result: Any, /) -> None:
+        self._values.append(result)
+        self._left -= 1
+        if not self._left:
+            self.future.set_result(self._values)
+
+    def set_exception(self, error: BaseException, /) -> None:
+        self.future.set_exception(error)
 
 
 class ShardClient:
@@ -64,17 +95,25 @@ class ShardClient:
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
 
-    def submit(self, *command: Any) -> _Reply:
+    def submit(self, *command: Any) -> asyncio.Future[Any]:
         """Send a command with the others of this turn; await the future for its reply.
 
         The future fails with a `fallback.errors.RungError`.
         """
         loop = asyncio.get_running_loop()
-        reply: _Reply = loop.create_future()
+        reply: asyncio.Future[Any] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._flush)
         self._waiting.append((hiredis.pack_command(command), reply))
         return reply
+
+    def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
+        """The same for several, at least one: a future of all their replies, or of one's error."""
+        together = _Together(len(commands))
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._waiting.extend((hiredis.pack_command(command), together) for command in commands)
+        return together.future
 
     async def close(self) -> None:
         """Hang up."""
@@ -124,11 +163,11 @@ class ShardClient:
         Such a connection is hung up: a password that is right again would never be asked for.
         """
 
-        def answered(done: _Reply) -> None:
+        def answered(done: asyncio.Future[Any]) -> None:
             if not done.cancelled() and isinstance(done.exception(), DependencyRefusal):
                 connection.hang_up()
 
-        reply: _Reply = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         reply.add_done_callback(answered)
         return hiredis.pack_command(command), reply
 

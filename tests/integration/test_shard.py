@@ -77,6 +77,26 @@ async def test_an_error_is_of_its_own_command_alone(server, shard):
     assert right == 1
 
 
+async def test_replies_that_are_waited_for_together_come_in_order_beside_others(server, shard):
+    server.replies = [b"+OK\r\n", b"$1\r\na\r\n", b":7\r\n", b"$-1\r\n", b":8\r\n"]
+    before, together, after = (
+        shard.submit("GET", "w"),
+        shard.submit_all([("GET", "x"), ("GET", "y")]),
+        shard.submit("GET", "z"),
+    )
+    assert await outcome(before, together, after) == [b"a", [7, None], 8]
+
+
+async def test_an_error_among_those_that_are_waited_for_together_is_of_all_and_of_no_other(
+    server, shard
+):
+    server.replies = [b"+OK\r\n", b"-ERR wrong\r\n", b":1\r\n", b":2\r\n"]
+    together, after = shard.submit_all([("GET", "x"), ("GET", "y")]), shard.submit("GET", "z")
+    wrong, right = await outcome(together, after)
+    assert isinstance(wrong, DependencyRefusal)
+    assert right == 2
+
+
 async def test_a_silent_server_costs_the_time_out_and_no_more(server, shard):
     server.silent = True
     started_s = asyncio.get_running_loop().time()
@@ -119,6 +139,12 @@ async def test_a_reply_that_cannot_be_read_ends_the_connection_and_the_next_comm
     (wrong,) = await outcome(shard.submit("GET", "x"))
     assert isinstance(wrong, DependencyCorrupt)
     assert await shard.submit("GET", "x") == b"OK"
+
+
+async def test_those_that_are_waited_for_together_are_late_together(server, shard):
+    server.silent = True
+    (late,) = await outcome(shard.submit_all([("GET", "x"), ("GET", "y")]))
+    assert isinstance(late, DependencyTimeout)
 
 
 async def test_a_caller_who_gives_up_leaves_the_others_their_replies(server, shard):
