@@ -114,6 +114,7 @@ class AsClient:
                         at_s=time.monotonic(),
                         what=what,  # type: ignore[arg-type]  # one of the two
                         region=event.region,
+                        why=event.why if isinstance(event, Ejected) else None,
                     )
                 )
             case _:

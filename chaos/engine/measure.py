@@ -59,6 +59,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
         course: of the faulted path, second by second.
         problems: what was watched beside the load and was not as it has to be.
         again: times that it was run before, was void, and had no failure to hide.
+        ejections: of the drilled region by its own callers, by why, from the fault on.
     """
 
     number: int
@@ -90,6 +91,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     course: Course
     problems: list[str]
     again: int = 0
+    ejections: dict[str, int] = {}
 
     @property
     def steady(self) -> bool:
@@ -134,7 +136,7 @@ def measured(
     good = [one for one in hold if failure(one, drill.limit_ms) is None]
     settled = _settled(drill, hold, marks)
     left = [
-        one.at_s for one in said
+        one for one in said
         if (one.home, one.region, one.what) == (region, region, "ejected")
         and one.at_s >= marks.inject_s
     ]  # fmt: skip
@@ -159,7 +161,7 @@ def measured(
         hold_ms=sorted(one.latency_ms for one in hold),
         settled=len(settled),
         settled_good=sum(failure(one, drill.limit_ms) is None for one in settled),
-        ejected_s=min(left) - marks.inject_s if left else None,
+        ejected_s=min(one.at_s for one in left) - marks.inject_s if left else None,
         back_s=marks.removed_s - marks.remove_s,
         recovery_s=None if marks.normal_s is None else max(0.0, marks.normal_s - marks.remove_s),
         tries=next((one.tries for one in ended if one.home == region), 1.0),
@@ -172,6 +174,7 @@ def measured(
         timeline=_timeline(outcomes, marks.start_s),
         course=course_of(path, marks, drill.limit_ms),
         problems=list(problems),
+        ejections=dict(Counter(str(one.why) for one in left)),
     )
 
 

@@ -106,6 +106,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True, tag="said"):
     at_s: float
     what: Literal["ejected", "returning"]
     region: str
+    why: str | None = None
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
