@@ -87,7 +87,10 @@ def _of_tree(pid: int, niceness: int) -> None:
 
 
 def _session(pid: int, niceness: int) -> None:
-    """Of the session that a process leads; one that it is merely part of holds others, too."""
-    group = Path(f"/proc/{pid}/autogroup")
-    if os.getsid(pid) == pid and group.exists():
-        group.write_text(str(niceness), "ascii")
+    """Of the session that a process leads; one that it is merely part of holds others, too.
+
+    Not every session has a share of its own: the file of such a one is empty.
+    """
+    share = Path(f"/proc/{pid}/autogroup")
+    if os.getsid(pid) == pid and share.exists() and share.read_text("ascii").strip():
+        share.write_text(str(niceness), "ascii")

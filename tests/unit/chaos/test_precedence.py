@@ -46,11 +46,10 @@ def leader():
 
 
 def of_session(pid):
-    """Niceness of a session, or None where sessions have none."""
-    try:
-        return int(Path(f"/proc/{pid}/autogroup").read_text("ascii").split()[-1])
-    except OSError:
-        return None
+    """Niceness of a session, or None where it has no share of its own."""
+    share = Path(f"/proc/{pid}/autogroup")
+    words = share.read_text("ascii").split() if share.exists() else []
+    return int(words[-1]) if words else None
 
 
 def test_a_process_and_those_below_it_go_behind_and_come_back(family):
