@@ -120,7 +120,7 @@ class Background:
         descent = made.descent
         row = descent.assessment.detail.get("row")
         answered = _Answered(
-            candidate=made.candidate,
+            candidate=made.asked.candidate,
             rung=descent.rung,
             action=made.action if made.withheld is None else Action.APPROVE,
             score=descent.assessment.score,

@@ -17,9 +17,10 @@ import msgspec
 from app.api.auth import Caller
 from app.api.wire import Attempt, Decision
 from app.candidate import Candidate
-from app.making import Asked, Making
+from app.making import Making
 from app.pressed import Pressed
 from app.record.claims import Claim, Claims, ClaimState
+from app.record.made import Asked
 from app.record.token import body_hash
 from app.repeated import CLAIM_MS_MAX, KEEP_MS, answered_before
 from app.telemetry import Telemetry
@@ -99,7 +100,7 @@ class Decider:
         if (before := await self._decided_before(claiming, deadline)) is not None:
             return before
         made = self._making.weighed(asked, descent)
-        answer = self._making.answer(made, deadline)
+        answer = self._making.answer(made)
         self._making.keep(made, answer)
         self._claims.settle(caller.tenant, attempt.attempt_id, identity, self._encode(answer))
         return answer

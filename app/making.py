@@ -19,22 +19,20 @@ from app.features.directory import Directory, MerchantEntry
 from app.features.spec import Entity
 from app.money import Rates
 from app.policy import Policy, Thresholds
-from app.record.made import Made, Versions
+from app.record.made import Asked, Made, Versions
 from app.record.reasons import MODEL_RISK
 from app.record.recorder import Recorder
 from app.record.token import TokenSigner
 from app.rule_inputs import rule_inputs
 from app.stand_in import StandIn
 from app.telemetry import Telemetry
-from app.tracing import Trace
 from app.verdict import act, instead_of_approval
 from fallback.brake import BrakeKind, VelocityBrake
-from fallback.deadline import Deadline
 from fallback.ladder import Descent
 from fallback.rules import RuleSet
 from fallback.rung import Action, Reason
 
-__all__ = ["Asked", "Follower", "InForce", "Making"]
+__all__ = ["Follower", "InForce", "Making"]
 
 log = logging.getLogger(__name__)
 
@@ -43,27 +41,6 @@ _BRAKED = {
     Entity.DEVICE: BrakeKind.DEVICE,
     Entity.IP: BrakeKind.IP,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """An attempt that is to be decided.
-
-    Attributes:
-        candidate: the attempt.
-        canonical: its canonical bytes.
-        identity: their hash (`body_hash`).
-        deadline: when the answer must be there.
-        deadline_ms: the deadline's whole length, for the record.
-        trace: of the caller, for the record and our span of it.
-    """
-
-    candidate: Candidate
-    canonical: bytes
-    identity: bytes
-    deadline: Deadline
-    deadline_ms: int
-    trace: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,25 +141,20 @@ class Making:
             (descent,) = self._last_resort([asked.candidate], Reason.BUG)
             weighed = self._weigh(asked.candidate, descent)
         return Made(
-            candidate=asked.candidate,
-            canonical=asked.canonical,
-            identity=asked.identity,
+            asked=asked,
             descent=descent,
             action=weighed.action,
             thresholds=weighed.thresholds,
             reasons=weighed.reasons,
             withheld=weighed.withheld,
             versions=self._in_force.versions(),
-            deadline_ms=asked.deadline_ms,
-            trace=asked.trace,
         )
 
-    def answer(self, made: Made, deadline: Deadline) -> Decision:
+    def answer(self, made: Made) -> Decision:
         """The answer, signed."""
         return made.answer(
             decision_id=self._recorder.new_id(self._time.now_ms()),
             region=self._region,
-            took_ms=deadline.elapsed_ms(),
             signer=self._signer,
         )
 

@@ -21,9 +21,9 @@ import msgspec
 from app.api.wire import Decision
 from app.candidate import Candidate
 from app.coalesce import Coalescer
-from app.making import Asked, Making
+from app.making import Making
 from app.record.claims import Claim, Claims, ClaimState
-from app.record.made import Made
+from app.record.made import Asked, Made
 from app.repeated import CLAIM_MS_MAX, KEEP_MS, answered_before
 from app.telemetry import Telemetry
 from fallback.ladder import Descent
@@ -68,9 +68,7 @@ class Pressed:
     async def _decide(self, batch: list[Asked]) -> list[Decision | BaseException]:
         descents = self._assess([one.candidate for one in batch], Reason.PRESSURE)
         made = list(map(self._making.weighed, batch, descents))
-        answers = [
-            self._making.answer(what, one.deadline) for what, one in zip(made, batch, strict=True)
-        ]
+        answers = list(map(self._making.answer, made))
         claims = await self._claimed(batch, answers)
         return list(map(self._kept, made, answers, claims))
 

@@ -97,12 +97,12 @@ class Tracing:
 
     def decided(self, made: Made, answer: Decision) -> None:
         """Trace a decision, if it is in the share."""
-        if made.trace is None:
+        if made.asked.trace is None:
             if self._rng.random() >= self._share:
                 return
             trace_id = secrets.randbits(128) or 1
         else:
-            trace_id = int(made.trace.id, 16)
+            trace_id = int(made.asked.trace.id, 16)
             if trace_id % _WIDE >= self._share * _WIDE:
                 return
         if len(self._queue) >= QUEUE_MAX:
@@ -164,15 +164,15 @@ def _spans_of(region: str) -> _Spans:
             "stepdown.rung": answer.rung,
             "stepdown.action": answer.action,
             "stepdown.ladder_ms": made.descent.elapsed_ms,
-            "stepdown.deadline_ms": made.deadline_ms,
+            "stepdown.deadline_ms": made.asked.deadline_ms,
         }
         for rung, reason in answer.not_higher.items():
             attributes[f"stepdown.not_higher.{rung}"] = reason
         if answer.feature_age_ms is not None:
             attributes["stepdown.feature_age_ms"] = answer.feature_age_ms
         parent = None
-        if made.trace is not None:
-            parent = context(trace_id, int(made.trace.parent, 16), remote=True)
+        if made.asked.trace is not None:
+            parent = context(trace_id, int(made.asked.trace.parent, 16), remote=True)
         return ReadableSpan(
             "decide",
             context=context(trace_id, secrets.randbits(64) or 1),

@@ -19,10 +19,11 @@ from app.record.decision import DecisionRecord
 from app.record.reasons import described
 from app.record.token import Claims, TokenSigner
 from app.tracing import Trace
+from fallback.deadline import Deadline
 from fallback.ladder import Descent
 from fallback.rung import Action
 
-__all__ = ["Made", "Versions"]
+__all__ = ["Asked", "Made", "Versions"]
 
 TOKEN_LIFE_S = 24 * 3_600
 
@@ -46,41 +47,53 @@ class Versions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """Everything that went into one decision.
+class Asked:
+    """An attempt that is to be decided.
 
     Attributes:
         candidate: the attempt.
         canonical: its canonical bytes.
         identity: their hash (`body_hash`).
+        deadline: when the answer must be there.
+        deadline_ms: the deadline's whole length, for the record.
+        trace: of the caller, for the record and our span of it.
+    """
+
+    candidate: Candidate
+    canonical: bytes
+    identity: bytes
+    deadline: Deadline
+    deadline_ms: int
+    trace: Trace | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """Everything that went into one decision.
+
+    Attributes:
+        asked: the attempt.
         descent: what the ladder said.
         action: what to do.
         thresholds: as applied; None where the rung itself decided.
         reasons: codes, strongest first.
         withheld: the code for which an approval was withheld; None where none was.
         versions: what was in force.
-        deadline_ms: what the decision had.
-        trace: of the caller.
     """
 
-    candidate: Candidate
-    canonical: bytes
-    identity: bytes
+    asked: Asked
     descent: Descent
     action: Action
     thresholds: Thresholds | None
     reasons: Sequence[str]
     versions: Versions
-    deadline_ms: int
     withheld: str | None = None
-    trace: Trace | None = None
 
-    def answer(
-        self, *, decision_id: str, region: str, took_ms: float, signer: TokenSigner
-    ) -> Decision:
+    def answer(self, *, decision_id: str, region: str, signer: TokenSigner) -> Decision:
         """The answer to the caller."""
         streaming, scored, thresholds = self._streaming, self._scored, self.thresholds
-        attempt_id, received_ms = self.candidate.attempt.attempt_id, self.candidate.received_ms
+        candidate = self.asked.candidate
+        attempt_id, received_ms = candidate.attempt.attempt_id, candidate.received_ms
         return Decision(
             decision_id=decision_id,
             attempt_id=attempt_id,
@@ -97,22 +110,23 @@ class Made:
             region=region,
             as_of=_instant(received_ms if streaming is None else streaming.as_of_ms),
             feature_age_ms=None if streaming is None else streaming.age_ms,
-            took_ms=round(took_ms, 3),
+            took_ms=round(self.asked.deadline.elapsed_ms(), 3),
             token=signer.sign(
                 Claims(
                     decision_id,
                     attempt_id,
-                    self.identity,
+                    self.asked.identity,
                     self.action.value,
                     received_ms // 1_000 + TOKEN_LIFE_S,
                 ),
-                tenant=self.candidate.tenant,
+                tenant=candidate.tenant,
             ),
         )
 
     def record(self, answer: Decision) -> DecisionRecord:
         """What the journal keeps: enough to show, count and compute the decision again."""
-        candidate, streaming, row, scored = self.candidate, self._streaming, self._row, self._scored
+        asked, streaming, row, scored = self.asked, self._streaming, self._row, self._scored
+        candidate = asked.candidate
         ids, features = candidate.ids, self.versions.features
         versions = self.versions.recorded
         if row is not None:
@@ -125,7 +139,7 @@ class Made:
             attempt_id=answer.attempt_id,
             received_ms=candidate.received_ms,
             as_of_ms=candidate.received_ms if streaming is None else streaming.as_of_ms,
-            request=self.canonical,
+            request=asked.canonical,
             amount_ref=candidate.amount_ref or 0,
             rates=None if candidate.amount_ref is None else self.versions.rates,
             entities=cast("Mapping[str, str]", ids),  # an entity is its name
@@ -151,9 +165,9 @@ class Made:
             categories=[] if row is None else row.categories,
             positions={} if streaming is None else streaming.positions,
             feature_age_ms=answer.feature_age_ms,
-            deadline_ms=self.deadline_ms,
+            deadline_ms=asked.deadline_ms,
             took_ms=answer.took_ms,
-            trace_id=None if self.trace is None else self.trace.id,
+            trace_id=None if asked.trace is None else asked.trace.id,
         )
 
     @property

@@ -129,7 +129,10 @@ class Bench:
         assessment = Assessment(score=score, action=None, ranking=0.0, detail=detail)
         descent = Descent(rung=rung, assessment=assessment, not_higher={}, elapsed_ms=1.0)
         made = SimpleNamespace(
-            candidate=candidate, descent=descent, action=action, withheld=more.get("withheld")
+            asked=SimpleNamespace(candidate=candidate),
+            descent=descent,
+            action=action,
+            withheld=more.get("withheld"),
         )
         self.worker.decided(made, answer=None)
 
