@@ -51,6 +51,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         lag_p999_ms: of the generator, the worst episode.
         void: episodes that prove nothing.
         again: runs of episodes that proved nothing, had no failure and were made again.
+        ejections: of the drilled region by its own callers, by why.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     lag_p999_ms: float
     void: int
     again: int = 0
+    ejections: dict[str, int] = {}
 
 
 def judge(drill: Drill, episodes: Sequence[Episode], *, lag_ms_max: float = LAG_MS_MAX) -> Result:
@@ -144,6 +146,7 @@ def judge(drill: Drill, episodes: Sequence[Episode], *, lag_ms_max: float = LAG_
         lag_p999_ms=max(one.lag_p999_ms for one in episodes),
         void=len(voids),
         again=sum(one.again for one in episodes),
+        ejections=dict(sum((Counter(one.ejections) for one in episodes), Counter())),
     )
 
 
