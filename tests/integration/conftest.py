@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -178,3 +181,27 @@ def regions_of_a_thread(tmp_path: Path, client_keys: Path) -> Iterator[list[Fake
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
+
+
+@pytest.fixture
+def gunicorn(
+    tmp_path: Path, free_ports: Callable[[int], int]
+) -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], Path, int]]]:
+    """The scorers' gunicorn as it is configured, before `slow_app`: its process, home and port."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(**settings: str) -> tuple[subprocess.Popen[bytes], Path, int]:
+        port = free_ports(1)
+        own = {"HOME": str(tmp_path), "REGION": "us-east-1", "API_PORT": str(port)}
+        command = [sys.executable, "-m", "gunicorn", "-c", "python:app.gunicorn_conf"]
+        process = subprocess.Popen(
+            [*command, "tests.integration.slow_app:app"],
+            env={**os.environ, **{f"STEPDOWN_{name}": it for name, it in own.items()}, **settings},
+        )
+        running.append(process)
+        return process, tmp_path, port
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.wait(10)

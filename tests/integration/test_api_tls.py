@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import http.client
-import os
 import ssl
-import subprocess
-import sys
 import time
 
 import pytest
@@ -15,23 +12,10 @@ START_S_MAX = 30.0
 
 
 @pytest.fixture
-def region(tmp_path, free_ports):
+def region(gunicorn):
     """A server with the service's own configuration; its folder and port."""
-    port = free_ports(1)
-    environment = {
-        **os.environ,
-        "STEPDOWN_HOME": str(tmp_path),
-        "STEPDOWN_REGION": "us-east-1",
-        "STEPDOWN_API_PORT": str(port),
-        "STEPDOWN_API_TLS": "true",
-        "STEPDOWN_WORKERS": "1",
-    }
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:app.gunicorn_conf"]
-    with subprocess.Popen([*command, "tests.integration.slow_app:app"], env=environment) as process:
-        try:
-            yield tmp_path / "us-east-1" / "tls", port
-        finally:
-            process.terminate()
+    _, home, port = gunicorn(STEPDOWN_WORKERS="1", STEPDOWN_API_TLS="true")
+    return home / "us-east-1" / "tls", port
 
 
 def ask(port, context):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -31,25 +29,13 @@ class Asker:
 
 
 @pytest.fixture
-def server(tmp_path, free_ports):
+def server(gunicorn):
     """The service's gunicorn with two workers that serve; its process and port."""
-    port = free_ports(1)
-    environment = {
-        **os.environ,
-        "STEPDOWN_HOME": str(tmp_path),
-        "STEPDOWN_REGION": "us-east-1",
-        "STEPDOWN_API_PORT": str(port),
-        "STEPDOWN_WORKERS": str(WORKERS),
-    }
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:app.gunicorn_conf"]
-    with subprocess.Popen([*command, "tests.integration.slow_app:app"], env=environment) as process:
-        try:
-            give_up_s = time.monotonic() + START_S_MAX
-            while len(asked(port)) < WORKERS:
-                assert time.monotonic() < give_up_s
-            yield process, port
-        finally:
-            process.terminate()
+    process, _, port = gunicorn(STEPDOWN_WORKERS=str(WORKERS))
+    give_up_s = time.monotonic() + START_S_MAX
+    while len(asked(port)) < WORKERS:
+        assert time.monotonic() < give_up_s
+    return process, port
 
 
 def asked(port):
