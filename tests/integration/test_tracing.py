@@ -62,7 +62,8 @@ def black_hole():
 
 def made(trace=TRACE):
     descent = SimpleNamespace(elapsed_ms=3.5)
-    return SimpleNamespace(trace=trace, descent=descent, deadline_ms=80)
+    asked = SimpleNamespace(trace=trace, deadline_ms=80)
+    return SimpleNamespace(asked=asked, descent=descent)
 
 
 ANSWER = SimpleNamespace(
