@@ -183,9 +183,13 @@ class Chores:
         await asyncio.sleep(self.settings.probe_s * self.rng.uniform(0.8, 1.2))
 
     def _is_due(self, endpoint: Endpoint) -> bool:
-        if endpoint.health.state is HealthState.EJECTED:
-            return endpoint.health.ejected_for_s <= 0
-        return self._turn % IDLE_TURNS == 0
+        match endpoint.health.state:
+            case HealthState.EJECTED:
+                return endpoint.health.ejected_for_s <= 0
+            case HealthState.RETURNING:  # how far it is now is not known yet
+                return True
+            case HealthState.UP:
+                return self._turn % IDLE_TURNS == 0
 
     async def _probe_one(self, endpoint: Endpoint) -> None:
         started_s = self.clock.monotonic()

@@ -159,12 +159,16 @@ class Pool:
     def probed(self, endpoint: Endpoint, took_ms: float) -> None:
         """A probe came back."""
         endpoint.went(took_ms)
-        if not endpoint.latency.answers:
-            endpoint.latency.probed(took_ms)
-        if endpoint.health.probed(at_once=self._nothing_works()):
+        returning = endpoint.health.probed(at_once=self._nothing_works())
+        if returning:
             # A region that is slower for good would never come back against its old measure.
             endpoint.latency = Latency()
+        if not endpoint.latency.answers:
             endpoint.latency.probed(took_ms)
+        elif not endpoint.health.counts().total:
+            # Nobody asks it, perhaps for how slow it was once.
+            endpoint.latency.probed(took_ms + self._deciding_ms())
+        if returning:
             self._tell(Returning(region=endpoint.region))
 
     def _endpoint(self, region: str, url: str) -> Endpoint:
@@ -189,13 +193,13 @@ class Pool:
         return mean_ms * (_STAY if endpoint is self._first else 1.0)
 
     def _deciding_ms(self) -> float:
-        """What a decision takes beyond a probe, by those that have answered."""
+        """What a decision takes beyond a probe, by who has answered soonest."""
         beyond = [
             one.latency.mean_ms - one.round_trip_ms
             for one in self.endpoints.values()
             if one.latency.answers and one.latency.mean_ms and one.round_trip_ms
         ]
-        return max(0.0, sum(beyond) / len(beyond)) if beyond else 0.0
+        return max(0.0, min(beyond, default=0.0))
 
     def _judge(self, endpoint: Endpoint) -> None:
         why = endpoint.health.trouble()

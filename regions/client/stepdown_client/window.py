@@ -21,6 +21,8 @@ _BUCKETS = 10
 _KEPT = 200
 _QUANTILE_MIN = 20
 _WEIGHT = 0.1
+# Probes are few, and one that was sent in an outage may have waited for its end.
+_PROBE_WEIGHT = 0.5
 _BASELINE_WEIGHT = 0.02
 _BASELINE_FIRST = 20
 _SLOW_MS, _SLOW_SHARE = 50.0, 0.5
@@ -101,7 +103,7 @@ class Latency:
 
     def probed(self, took_ms: float) -> None:
         """A probe came back: that orders endpoints, but says nothing about decisions."""
-        self.mean_ms = _moved(self.mean_ms, took_ms, _WEIGHT)
+        self.mean_ms = _moved(self.mean_ms, took_ms, _PROBE_WEIGHT)
 
     def quantile(self, share: float) -> float | None:
         """A quantile of the last answers; None of too few."""

@@ -209,6 +209,40 @@ def test_a_region_that_is_slower_for_good_may_come_back(pool, clock, told):
     assert len(told.of(Ejected)) == 1
 
 
+def test_a_probe_that_waited_for_the_end_of_the_outage_keeps_nobody_away(pool, clock):
+    for region, took_ms in {"near": 10, "middle": 90, "far": 220}.items():
+        answer(pool, clock, region, took_ms, times=100)
+    fail(pool, clock, "near", times=5)
+    clock.advance(5.1)
+    near = pool.endpoints["near"]
+    pool.probed(near, 950.0)
+    for _ in range(7):  # while it returns
+        clock.advance(1)
+        pool.probed(near, 2.0)
+    clock.advance(2)
+    assert near.health.state == "up"
+    assert names(pool.order())[0] == "near"
+
+
+def test_one_that_nobody_asks_any_more_is_judged_by_its_probes(pool, clock):
+    answer(pool, clock, "middle", 60, times=100)
+    answer(pool, clock, "near", 100, times=20)
+    assert names(pool.order())[0] == "middle"
+    for _ in range(6):
+        clock.advance(10)
+        answer(pool, clock, "middle", 60)
+        pool.probed(pool.endpoints["near"], 2.0)
+    assert names(pool.order())[0] == "near"
+
+
+def test_one_that_is_asked_is_judged_by_its_answers(pool, clock):
+    answer(pool, clock, "near", 60, times=20)
+    for _ in range(6):
+        clock.advance(0.1)
+        pool.probed(pool.endpoints["near"], 2.0)
+    assert pool.endpoints["near"].latency.mean_ms == pytest.approx(60)
+
+
 def test_weights_of_the_routing_document_share_out_the_attempts(pool, clock):
     answer(pool, clock, "near", 1)
     pool.route(REGIONS, {"near": 10.0})
