@@ -15,6 +15,7 @@ from chaos.engine.measure import Episode, measured
 from chaos.engine.primitives import enter
 from chaos.engine.rig import Rig, rig
 from chaos.engine.spec import Drill
+from chaos.engine.stolen import watched
 from chaos.engine.watches import look, problems
 from chaos.engine.wire import Body
 
@@ -56,14 +57,17 @@ def run_episode(
         WorldError: a process is not back in time.
     """
     own = random.Random(f"{seed}:{drill.name}:{number}")
-    with rig(
-        ground,
-        drill,
-        bodies=bodies[0],
-        rate=drill.rate,
-        seed=own.getrandbits(31),
-        failover=failover,
-    ) as load:
+    with (
+        watched() as stolen,
+        rig(
+            ground,
+            drill,
+            bodies=bodies[0],
+            rate=drill.rate,
+            seed=own.getrandbits(31),
+            failover=failover,
+        ) as load,
+    ):
         tell("warming up")
         _warm_up(ground, drill, load)
         before = None if drill.watch is None else look(ground, drill.watch)
@@ -72,7 +76,7 @@ def run_episode(
         time.sleep(drill.baseline_s + own.random() * drill.phase_s)
         marks = _through(ground, drill, load, start_s, tell)
         time.sleep(TAIL_S)
-        watched = (
+        found = (
             []
             if drill.watch is None or before is None
             else problems(drill.watch, before, look(ground, drill.watch))
@@ -86,7 +90,8 @@ def run_episode(
         said=load.said,
         ended=load.ended,
         bodies=bodies[1],
-        problems=watched,
+        problems=found,
+        stolen=stolen.worst,
     )
 
 

@@ -58,7 +58,9 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
         timeline: answers a second from the start, by region.
         course: of the faulted path, second by second.
         problems: what was watched beside the load and was not as it has to be.
-        again: times that it was run before, was void, and had no failure to hide.
+        again: times that it was run before and was void.
+        again_failed: failures in those runs; there are some where processors were taken away alone.
+        stolen: see `chaos.engine.stolen`.
         ejections: of the drilled region by its own callers, by why, from the fault on.
     """
 
@@ -91,6 +93,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     course: Course
     problems: list[str]
     again: int = 0
+    again_failed: int = 0
+    stolen: float = 0.0
     ejections: dict[str, int] = {}
 
     @property
@@ -110,6 +114,7 @@ def measured(
     ended: Sequence[Ended],
     bodies: Sequence[Body],
     problems: Sequence[str] = (),
+    stolen: float = 0.0,
 ) -> Episode:
     """Measure an episode.
 
@@ -123,6 +128,7 @@ def measured(
         ended: what each load process came to.
         bodies: that were sent.
         problems: of what was watched.
+        stolen: see `chaos.engine.stolen`.
     """
     outcomes = [one for one in outcomes if one.due_s >= marks.start_s]
     path = [one for one in outcomes if one.home == region]
@@ -175,6 +181,7 @@ def measured(
         course=course_of(path, marks, drill.limit_ms),
         problems=list(problems),
         ejections=dict(Counter(str(one.why) for one in left)),
+        stolen=stolen,
     )
 
 

@@ -17,6 +17,7 @@ from chaos.engine.ground import Ground
 from chaos.engine.kept import Kept
 from chaos.engine.measure import LAG_MS_MAX, Episode
 from chaos.engine.spec import Drill
+from chaos.engine.stolen import STOLEN_MAX, wait_until_ours
 from chaos.engine.verdict import Result, judge, void
 from chaos.engine.wire import Body
 from regions.world.errors import WorldError
@@ -24,8 +25,9 @@ from regions.world.toxiproxy import ToxiproxyError
 
 __all__ = ["Options", "Ran", "run_drill", "shaped"]
 
-# An episode that proves nothing is run again, unless something failed in it.
-AGAIN_MAX = 2
+# An episode that proves nothing is run again, unless something failed in it; where the processors
+# were taken away it is in any case, since that depends on nothing that the service does.
+AGAIN_MAX, AGAIN_STOLEN_MAX = 2, 8
 SMOKE_HOLD_S = 6.0
 SMOKE_RATE = 60.0
 
@@ -138,8 +140,10 @@ def _episode(
 ) -> Episode:
     """Run an episode, again where it proves nothing and hides nothing."""
     share = number / drill.phases
-    again = 0
+    again = again_failed = 0
     while True:
+        report(share, f"{drill.name} {number + 1}/{drill.phases}: waiting for the processors")
+        wait_until_ours()
         episode = run_episode(
             ground,
             drill,
@@ -150,6 +154,10 @@ def _episode(
             tell=lambda what: report(share, f"{drill.name} {number + 1}/{drill.phases}: {what}"),
         )
         failed = episode.failed + episode.elsewhere_failed
-        if failed or again == AGAIN_MAX or void(episode, lag_ms_max=options.lag_ms_max) is None:
-            return msgspec.structs.replace(episode, again=again)
+        stolen = episode.stolen > STOLEN_MAX
+        proves = void(episode, lag_ms_max=options.lag_ms_max) is None
+        most = AGAIN_STOLEN_MAX if stolen else AGAIN_MAX
+        if proves or again >= most or (failed and not stolen):
+            return msgspec.structs.replace(episode, again=again, again_failed=again_failed)
         again += 1
+        again_failed += failed

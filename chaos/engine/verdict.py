@@ -11,6 +11,7 @@ import msgspec
 from chaos.engine.confidence import availability_lower
 from chaos.engine.measure import LAG_MS_MAX, Episode
 from chaos.engine.spec import Drill
+from chaos.engine.stolen import STOLEN_MAX
 from chaos.engine.value import summed
 
 __all__ = ["Result", "judge", "void"]
@@ -23,8 +24,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         name: of the drill.
         row: of the matrix, the first one.
         rows: all of them.
-        state: passed, failed, or void: the generator fell behind, or things were not steady before
-            the fault, and the run proves nothing.
+        state: passed, failed, or void: the processors were taken away, the generator fell behind,
+            or things were not steady before the fault, and the run proves nothing.
         passed: whether the state is that.
         problems: why not, a sentence each.
         requests: on the faulted path in the faults' windows; `failed` and the shares are of them.
@@ -50,7 +51,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             the fault and in its windows.
         lag_p999_ms: of the generator, the worst episode.
         void: episodes that prove nothing.
-        again: runs of episodes that proved nothing, had no failure and were made again.
+        again: runs of episodes that proved nothing and were made again.
+        again_failed: failures in them, all while processors were taken away.
+        stolen: see `chaos.engine.stolen`; the worst episode.
         ejections: of the drilled region by its own callers, by why.
     """
 
@@ -83,6 +86,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     lag_p999_ms: float
     void: int
     again: int = 0
+    again_failed: int = 0
+    stolen: float = 0.0
     ejections: dict[str, int] = {}
 
 
@@ -146,12 +151,19 @@ def judge(drill: Drill, episodes: Sequence[Episode], *, lag_ms_max: float = LAG_
         lag_p999_ms=max(one.lag_p999_ms for one in episodes),
         void=len(voids),
         again=sum(one.again for one in episodes),
+        again_failed=sum(one.again_failed for one in episodes),
+        stolen=max(one.stolen for one in episodes),
         ejections=dict(sum((Counter(one.ejections) for one in episodes), Counter())),
     )
 
 
 def void(episode: Episode, *, lag_ms_max: float = LAG_MS_MAX) -> str | None:
     """Why an episode proves nothing; None where it does."""
+    if episode.stolen > STOLEN_MAX:
+        return (
+            f"episode {episode.number} is void: for some seconds others had {episode.stolen:.0%} "
+            f"of the processor time wanted here, and {STOLEN_MAX:.0%} are allowed"
+        )
     if episode.lag_p999_ms > lag_ms_max:
         return (
             f"episode {episode.number} is void: its generator was {episode.lag_p999_ms:.1f} ms "

@@ -61,11 +61,15 @@ def _facts(one: Told) -> list[tuple[str, str]]:
         ("good declined, by value", _shift(result.value, "good_declined")),
         ("load", f"{drill.load}, {drill.rate:g} a second; held {drill.hold_s:g} s"),
         ("generator", f"{result.lag_p999_ms:.1f} ms late at p99.9"),
+        ("processor time given to others", f"{result.stolen:.0%} in the worst seconds"),
         ("with AWS FIS", drill.fis),
     ]
     if result.failures:
         failures = (f"{count:,} {why}" for why, count in result.failures.items())
         facts.insert(1, ("failures", ", ".join(failures)))
+    if result.again:
+        failed = f"; {result.again_failed:,} failures in them" if result.again_failed else ""
+        facts.append(("void episodes run again", f"{result.again}{failed}"))
     if result.ejected_s is not None:
         facts.insert(2, ("callers left the region", f"after {result.ejected_s:.2f} s"))
     if drill.load == "client":

@@ -1,4 +1,4 @@
-"""An episode that proves nothing is run again, unless something failed in it."""
+"""An episode that proves nothing is run again, unless it hides a failure of ours by that."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from chaos.engine import running
-from chaos.engine.running import AGAIN_MAX, Options, run_drill
+from chaos.engine.running import AGAIN_MAX, AGAIN_STOLEN_MAX, Options, run_drill
 from chaos.engine.spec import load_drills
 from tests.unit.chaos.engine.test_kept import episode as kept
 
@@ -22,6 +22,7 @@ def run(tmp_path, monkeypatch):
         monkeypatch.setattr(running, "run_episode", lambda *_, **__: left.pop(0))
         monkeypatch.setattr(running, "ensure_bodies", lambda *_, **__: tmp_path)
         monkeypatch.setattr(running, "read_bodies", lambda _: [])
+        monkeypatch.setattr(running, "wait_until_ours", lambda: True)
         ground = SimpleNamespace(home=tmp_path, region="us-east-1")
         drill = msgspec.structs.replace(load_drills()["region-mute"], phases=1)
         return run_drill(ground, drill, Options(), report=lambda *_: None).result
@@ -29,9 +30,15 @@ def run(tmp_path, monkeypatch):
     return of
 
 
-def episode(*, late=0.0, failed=0):
+def episode(*, late=0.0, failed=0, stolen=0.0):
     return msgspec.structs.replace(
-        kept(0), lag_p999_ms=late, failed=failed, requests=10, before=100, before_steady=100
+        kept(0),
+        lag_p999_ms=late,
+        failed=failed,
+        stolen=stolen,
+        requests=10,
+        before=100,
+        before_steady=100,
     )
 
 
@@ -47,6 +54,18 @@ def test_one_whose_generator_was_late_is_run_again(run):
 def test_one_with_a_failure_stands_however_late(run):
     result = run(episode(late=9.0, failed=1))
     assert (result.state, result.again, result.failed) == ("void", 0, 1)
+
+
+def test_one_whose_processors_were_taken_away_is_run_again_and_what_failed_is_told(run):
+    result = run(episode(stolen=0.3, failed=2), episode(late=9.0), episode())
+    assert (result.void, result.failed) == (0, 0)
+    assert (result.again, result.again_failed) == (2, 2)
+
+
+def test_one_whose_processors_are_taken_away_for_good_is_void(run):
+    result = run(*[episode(stolen=0.3, failed=1)] * (AGAIN_STOLEN_MAX + 1))
+    assert (result.state, result.again) == ("void", AGAIN_STOLEN_MAX)
+    assert "30% of the processor time" in result.problems[0]
 
 
 def test_it_is_given_up_after_a_while(run):
