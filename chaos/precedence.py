@@ -4,9 +4,8 @@ Callers have machines of their own, and so has a region that starts again: it ta
 from those that serve meanwhile. It takes a privilege to say so; without it nothing is said, and a
 load that is late makes its run void.
 
-Who goes first is scheduled in real time. Of the others, Linux may share its processors among
-sessions first (`sched_autogroup_enabled`); niceness then counts within a session only, and it is
-the session that goes behind. See sched(7).
+Who goes first is scheduled in real time, before all of the world's own order
+(`regions.world.precedence`).
 """
 
 from __future__ import annotations
@@ -19,10 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from regions.world.errors import WorldError
+from regions.world.precedence import set_session_niceness
 
 __all__ = ["LOOK_S", "ahead", "behind"]
 
-EVEN, BEHIND = 0, 15
+LAST = 15
 REAL_TIME = 1
 LOOK_S = 0.1
 
@@ -43,12 +43,15 @@ def behind(pids: Callable[[], Iterable[int]]) -> Iterator[None]:
     if not _may():
         yield
         return
-    done = threading.Event()
+    done, before = threading.Event(), dict[int, int]()
 
     def keep_behind() -> None:
         while not done.wait(LOOK_S):
             with contextlib.suppress(WorldError):  # it is asked again
-                _set(pids(), BEHIND)
+                for pid in pids():
+                    with _alive():
+                        before.setdefault(pid, os.getpriority(os.PRIO_PROCESS, pid))
+                        _of_tree(pid, LAST)
 
     thread = threading.Thread(target=keep_behind, daemon=True)
     thread.start()
@@ -57,7 +60,9 @@ def behind(pids: Callable[[], Iterable[int]]) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-        _set(pids(), EVEN)
+        for pid, niceness in before.items():
+            with _alive():
+                _of_tree(pid, niceness)
 
 
 def _may() -> bool:
@@ -71,26 +76,18 @@ def _may() -> bool:
     return True
 
 
-def _set(pids: Iterable[int], niceness: int) -> None:
-    for pid in pids:
-        _of_tree(pid, niceness)
+@contextmanager
+def _alive() -> Iterator[None]:
+    """What has ended meanwhile is left out."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        yield
 
 
 def _of_tree(pid: int, niceness: int) -> None:
-    """All threads of a process, and of those below it; what has ended meanwhile is left out."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        _session(pid, niceness)
-        for task in Path(f"/proc/{pid}/task").iterdir():
+    """All threads of a process, and of those below it."""
+    set_session_niceness(pid, niceness)
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with _alive():
             os.setpriority(os.PRIO_PROCESS, int(task.name), niceness)
             for child in (task / "children").read_text("ascii").split():
                 _of_tree(int(child), niceness)
-
-
-def _session(pid: int, niceness: int) -> None:
-    """Of the session that a process leads; one that it is merely part of holds others, too.
-
-    Not every session has a share of its own: the file of such a one is empty.
-    """
-    share = Path(f"/proc/{pid}/autogroup")
-    if os.getsid(pid) == pid and share.exists() and share.read_text("ascii").strip():
-        share.write_text(str(niceness), "ascii")

@@ -16,6 +16,7 @@ from fallback.clock import Clock
 from regions.world.backoff import Backoff
 from regions.world.control import ProcessStatus
 from regions.world.plan import ProcessSpec, ProcessState
+from regions.world.precedence import go
 from regions.world.readiness import until_ready
 
 __all__ = ["Child"]
@@ -208,7 +209,7 @@ class Child:
                 stderr=asyncio.subprocess.STDOUT,
                 env=os.environ | self.spec.environment | self._more,
                 start_new_session=True,
-                preexec_fn=functools.partial(_die_with_parent, os.getpid()),
+                preexec_fn=functools.partial(_begin, os.getpid(), self.spec.niceness),
             )
 
     async def _watch_readiness(self) -> None:
@@ -230,8 +231,9 @@ class Child:
                 os.killpg(self._process.pid, number)
 
 
-def _die_with_parent(parent: int) -> None:
+def _begin(parent: int, niceness: int) -> None:
     """Runs in the new process: the kernel kills it when the supervisor ends, however it ends."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before the line above
         os._exit(1)
+    go(niceness)

@@ -10,6 +10,7 @@ from regions.topology import Topology
 from regions.world.home import Home, write_private
 from regions.world.network import links_of, replication_link, toxiproxy_binary
 from regions.world.plan import NETWORK, AliveFor, AnswersHttp, Link, Plan, ProcessSpec
+from regions.world.precedence import AHEAD, BEHIND, EVEN
 from regions.world.servers import PRIMARY, STREAM, Servers, replica_of
 from regions.world.settings import WorldSettings
 
@@ -17,6 +18,8 @@ __all__ = ["embedded_plan"]
 
 # Datastores and operations hold what only this machine may reach, whatever the API's host is.
 _LOOPBACK = "127.0.0.1"
+# Of our own programs; all others follow what these have answered.
+_NICENESS = {"scorer": AHEAD, "dns": EVEN, "operations": EVEN}
 
 
 def embedded_plan(settings: WorldSettings, topology: Topology) -> Plan:
@@ -162,6 +165,7 @@ class _Region:
             host=self._settings.host if part == "scorer" else _LOOPBACK,
             port=ready.port if isinstance(ready, AnswersHttp) else port,
             stop_timeout_s=stop_timeout_s,
+            niceness=_NICENESS.get(part, BEHIND),
         )
 
     def _environment(self) -> dict[str, str]:

@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from regions.world.precedence import EVEN
+
 __all__ = [
     "NETWORK",
     "AliveFor",
@@ -76,6 +78,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
         port: port that it listens on, if it does.
         ready: when the next process may start.
         stop_timeout_s: seconds from SIGTERM to SIGKILL.
+        niceness: see `regions.world.precedence`.
     """
 
     name: str
@@ -87,6 +90,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int | None = None
     stop_timeout_s: float = 3.0
+    niceness: int = EVEN
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):

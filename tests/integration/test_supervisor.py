@@ -30,6 +30,7 @@ from regions.world.errors import (
 )
 from regions.world.lifecycle import bring_down, check_ports, claim, wait_until_ready
 from regions.world.plan import AliveFor, AnswersHttp, Plan, ProcessSpec, ProcessState
+from regions.world.precedence import AHEAD, BEHIND, session_niceness
 from regions.world.procfs import command_of, session_members
 from regions.world.settings import WorldSettings
 
@@ -229,6 +230,20 @@ def test_a_process_that_is_released_with_an_environment_has_it_until_it_is_relea
     world.hold(name)
     world.release(name)
     assert not has()
+
+
+def test_what_follows_goes_behind_and_what_answers_ahead_where_it_may(home):
+    answers = spec(home, "answers", "-c", WITH_CHILD, niceness=AHEAD)
+    follows = spec(home, "follows", "-c", WITH_CHILD, niceness=BEHIND)
+    world = start(home, answers, follows)
+    found = {}
+    for one in (answers, follows):
+        pid = world.process(one.name).pid
+        every = {os.getpriority(os.PRIO_PROCESS, member) for member in session_members(pid)}
+        found[one.name] = every | {session_niceness(pid)} - {None}
+    may = os.geteuid() == 0
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert found == {answers.name: {AHEAD if may else own}, follows.name: {BEHIND}}
 
 
 def test_a_process_that_ignores_sigterm_is_killed_when_its_time_is_up(home):

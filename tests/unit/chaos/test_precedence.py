@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.precedence import BEHIND, EVEN, LOOK_S, behind
+from chaos.precedence import LAST, LOOK_S, behind
+from regions.world.precedence import session_niceness, set_session_niceness
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="niceness is lowered by root alone")
 
@@ -45,18 +46,11 @@ def leader():
         process.stdin.close()
 
 
-def of_session(pid):
-    """Niceness of a session, or None where it has no share of its own."""
-    share = Path(f"/proc/{pid}/autogroup")
-    words = share.read_text("ascii").split() if share.exists() else []
-    return int(words[-1]) if words else None
-
-
 def test_a_process_and_those_below_it_go_behind_and_come_back(family):
     with behind(lambda: [family[0]]):
         time.sleep(3 * LOOK_S)
-        assert [niceness(pid) for pid in family] == [BEHIND, BEHIND]
-    assert [niceness(pid) for pid in family] == [EVEN, EVEN]
+        assert [niceness(pid) for pid in family] == [LAST, LAST]
+    assert [niceness(pid) for pid in family] == [0, 0]
 
 
 def test_who_may_not_say_so_changes_nothing(family, monkeypatch):
@@ -67,7 +61,7 @@ def test_who_may_not_say_so_changes_nothing(family, monkeypatch):
         patch.setattr(os, "setpriority", refused)
         with behind(lambda: [family[0]]):
             time.sleep(2 * LOOK_S)
-            assert niceness(family[0]) == EVEN
+            assert niceness(family[0]) == 0
 
 
 def test_a_process_that_ended_is_left_out():
@@ -78,19 +72,24 @@ def test_a_process_that_ended_is_left_out():
 
 
 def test_a_session_goes_behind_as_a_whole_and_comes_back(leader):
-    if of_session(leader) is None:
+    if session_niceness(leader) is None:
         pytest.skip("this system does not share its processors among sessions")
+    os.setpriority(os.PRIO_PROCESS, leader, 5)
+    set_session_niceness(leader, 5)
     with behind(lambda: [leader]):
         time.sleep(3 * LOOK_S)
-        assert of_session(leader) == BEHIND
-    assert of_session(leader) == EVEN
+        assert session_niceness(leader) == LAST
+    assert (session_niceness(leader), niceness(leader)) == (5, 5)
 
 
 def test_the_session_of_others_stays_where_it_is(family):
-    before = of_session(family[0])
+    share = Path(f"/proc/{family[0]}/autogroup")
+    if not share.exists():
+        pytest.skip("this system does not share its processors among sessions")
+    before = share.read_text()
     with behind(lambda: [family[0]]):
         time.sleep(3 * LOOK_S)
-        assert of_session(family[0]) == before
+        assert share.read_text() == before
 
 
 def test_a_load_goes_before_the_others():
