@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib.metadata import entry_points
 
@@ -35,6 +36,8 @@ _ORDER = ["regions", "app", "features", "record", "history", "chaos"]
 
 def main() -> None:
     """Run the command line. What the operator can put right is one sentence and exit code 2."""
+    # What a command took away it gives back, however it is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         build()()
     except OperatorError as error:

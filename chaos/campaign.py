@@ -157,17 +157,21 @@ def _apart(ground: Ground, name: str, results: Results, report: Report) -> None:
     """
     report(0.0, name)
     command = [sys.executable, "-c", "from app.cli import main; main()", "drill", "run", name]
-    done = subprocess.run(  # noqa: S603 - our own command
+    with subprocess.Popen(  # noqa: S603 - our own command
         [*command, "--home", str(ground.home), "--json"],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=APART_S_MAX,
-        check=False,
-    )
+    ) as process:
+        try:
+            said, complaint = process.communicate(timeout=APART_S_MAX)
+        except BaseException:
+            process.terminate()  # it gives back what it took away
+            raise
     try:
-        found = msgspec.json.decode(done.stdout, type=dict)
+        found = msgspec.json.decode(said, type=dict)
     except msgspec.MsgspecError:
-        last = done.stderr.strip().splitlines()[-1:]
+        last = complaint.strip().splitlines()[-1:]
         raise OperatorError(f"{name} did not go through: {' '.join(last)}") from None
     results.apart.append(
         Apart(name=name, title=APART[name], passed=bool(found["passed"]), found=found)

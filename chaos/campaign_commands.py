@@ -60,6 +60,15 @@ def campaign(
     lag_max: Annotated[
         float, typer.Option(min=0.1, help="Of the generator at p99.9, ms; beyond it a run is void.")
     ] = 5.0,
+    stolen_max: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Of the processor time wanted, given to others by the host of this virtual "
+            "machine; beyond it a run is void.",
+        ),
+    ] = 0.1,
     region: Annotated[str | None, typer.Option(help="To drill; the first one by default.")] = None,
     write: WriteOption = None,
     home: HomeOption = Path(".stepdown"),
@@ -72,8 +81,14 @@ def campaign(
     from chaos.engine.kept import commit
     from chaos.engine.running import Options
     from chaos.engine.spec import load_drills
+    from chaos.engine.verdict import Allowed
 
-    options = Options(requests=requests, seed=seed, commit=commit(), lag_ms_max=lag_max)
+    options = Options(
+        requests=requests,
+        seed=seed,
+        commit=commit(),
+        allowed=Allowed(lag_ms=lag_max, stolen=stolen_max),
+    )
     own = campaign_folder(folder, options)
     with progress(json=json) as told:
         results = run_campaign(

@@ -94,6 +94,15 @@ def run(
         float,
         typer.Option(min=0.1, help="Of the generator at p99.9, ms; beyond it a run is void."),
     ] = 5.0,
+    stolen_max: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Of the processor time wanted, given to others by the host of this virtual "
+            "machine; beyond it a run is void.",
+        ),
+    ] = 0.1,
     deadline: Annotated[
         float | None,
         typer.Option(
@@ -133,6 +142,7 @@ def run(
         from chaos.engine.controls import CONTROLS
         from chaos.engine.kept import commit
         from chaos.engine.running import Options
+        from chaos.engine.verdict import Allowed
         from chaos.engine_commands import Shown, run_drills, run_target
 
         options = Options(
@@ -143,7 +153,7 @@ def run(
             seed=seed,
             resume=resume,
             control=control,
-            lag_ms_max=lag_max,
+            allowed=Allowed(lag_ms=lag_max, stolen=stolen_max),
             commit=commit(),
         )
         if target is not None:

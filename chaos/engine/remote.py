@@ -165,7 +165,7 @@ def run_remote(
         ended=load.ended,
         bodies=read_bodies(path),
     )
-    return judge(drill, [episode], lag_ms_max=options.lag_ms_max)
+    return judge(drill, [episode], allowed=options.allowed)
 
 
 def _drill(remote: Remote, options: Options, hold_s: float) -> Drill:

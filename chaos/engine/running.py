@@ -15,10 +15,10 @@ from chaos.engine.controls import without
 from chaos.engine.episode import run_episode
 from chaos.engine.ground import Ground
 from chaos.engine.kept import Kept
-from chaos.engine.measure import LAG_MS_MAX, Episode
+from chaos.engine.measure import Episode
 from chaos.engine.spec import Drill
-from chaos.engine.stolen import STOLEN_MAX, wait_until_ours
-from chaos.engine.verdict import Result, judge, void
+from chaos.engine.stolen import wait_until_ours
+from chaos.engine.verdict import STRICT, Allowed, Result, judge, void
 from chaos.engine.wire import Body
 from regions.world.errors import WorldError
 from regions.world.toxiproxy import ToxiproxyError
@@ -44,7 +44,7 @@ class Options:
         seed: of instants, attempts and draws.
         resume: go on with the episodes of a run that was cut.
         control: what is taken out, so that the drill has to fail; None for nothing.
-        lag_ms_max: of the generator at p99.9, beyond which an episode is void.
+        allowed: from outside, beyond which an episode is void.
         commit: that runs.
         kept: folder of episodes; one below the home where None.
     """
@@ -56,7 +56,7 @@ class Options:
     seed: int = 7
     resume: bool = False
     control: ControlName | None = None
-    lag_ms_max: float = LAG_MS_MAX
+    allowed: Allowed = STRICT
     commit: str | None = None
     kept: Path | None = None
 
@@ -125,7 +125,7 @@ def run_drill(
     except (WorldError, ToxiproxyError) as error:
         raise OperatorError(f"{drill.name}: {error}.") from None
     report(1.0, drill.name)
-    result = judge(drill, episodes, lag_ms_max=options.lag_ms_max)
+    result = judge(drill, episodes, allowed=options.allowed)
     return Ran(drill=drill, result=result, episodes=episodes)
 
 
@@ -143,7 +143,7 @@ def _episode(
     again = again_failed = 0
     while True:
         report(share, f"{drill.name} {number + 1}/{drill.phases}: waiting for the processors")
-        wait_until_ours()
+        wait_until_ours(options.allowed.stolen)
         episode = run_episode(
             ground,
             drill,
@@ -154,8 +154,8 @@ def _episode(
             tell=lambda what: report(share, f"{drill.name} {number + 1}/{drill.phases}: {what}"),
         )
         failed = episode.failed + episode.elsewhere_failed
-        stolen = episode.stolen > STOLEN_MAX
-        proves = void(episode, lag_ms_max=options.lag_ms_max) is None
+        stolen = episode.stolen > options.allowed.stolen
+        proves = void(episode, allowed=options.allowed) is None
         most = AGAIN_STOLEN_MAX if stolen else AGAIN_MAX
         if proves or again >= most or (failed and not stolen):
             return msgspec.structs.replace(episode, again=again, again_failed=again_failed)

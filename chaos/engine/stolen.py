@@ -94,12 +94,22 @@ def watched() -> Iterator[Stolen]:
         thread.join()
 
 
-def wait_until_ours(patience_s: float = PATIENCE_S) -> bool:
-    """Wait until the processors are ours. Returns whether they are; gives up after a while."""
+def wait_until_ours(most: float = STOLEN_MAX, *, patience_s: float = PATIENCE_S) -> bool:
+    """Wait until the processors are ours.
+
+    Args:
+        most: that others may have meanwhile, in [0, 1]; 1 waits for nothing.
+        patience_s: it is given up then.
+
+    Returns:
+        Whether they are.
+    """
+    if most >= 1:
+        return True
     stolen, ends_s = Stolen(), time.monotonic() + patience_s
     while True:
         stolen.look()
-        if stolen.last is not None and stolen.last <= STOLEN_MAX:
+        if stolen.last is not None and stolen.last <= most:
             return True
         if time.monotonic() >= ends_s:
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -14,7 +15,7 @@ from chaos.engine.spec import Drill
 from chaos.engine.stolen import STOLEN_MAX
 from chaos.engine.value import summed
 
-__all__ = ["Result", "judge", "void"]
+__all__ = ["STRICT", "Allowed", "Result", "judge", "void"]
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,18 +92,34 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     ejections: dict[str, int] = {}
 
 
-def judge(drill: Drill, episodes: Sequence[Episode], *, lag_ms_max: float = LAG_MS_MAX) -> Result:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """What may come from outside, and an episode still says something of the service.
+
+    Attributes:
+        lag_ms: of the generator at its 99.9th percentile.
+        stolen: see `chaos.engine.stolen`.
+    """
+
+    lag_ms: float = LAG_MS_MAX
+    stolen: float = STOLEN_MAX
+
+
+STRICT = Allowed()
+
+
+def judge(drill: Drill, episodes: Sequence[Episode], *, allowed: Allowed = STRICT) -> Result:
     """Put the episodes of a drill together.
 
     Args:
         drill: as it was run.
         episodes: of it, at least one.
-        lag_ms_max: of the generator at its 99.9th percentile, beyond which an episode is void.
+        allowed: beyond which an episode is void.
     """
     requests = sum(one.requests for one in episodes)
     failed = sum(one.failed for one in episodes)
     clean = sum(one.failed == 0 for one in episodes)
-    voids = [why for one in episodes if (why := void(one, lag_ms_max=lag_ms_max)) is not None]
+    voids = [why for one in episodes if (why := void(one, allowed=allowed)) is not None]
     rungs = _shares((one.rungs for one in episodes), requests)
     latency_ms = _latency(episodes)
     problems = [
@@ -157,17 +174,17 @@ def judge(drill: Drill, episodes: Sequence[Episode], *, lag_ms_max: float = LAG_
     )
 
 
-def void(episode: Episode, *, lag_ms_max: float = LAG_MS_MAX) -> str | None:
+def void(episode: Episode, *, allowed: Allowed = STRICT) -> str | None:
     """Why an episode proves nothing; None where it does."""
-    if episode.stolen > STOLEN_MAX:
+    if episode.stolen > allowed.stolen:
         return (
             f"episode {episode.number} is void: for some seconds others had {episode.stolen:.0%} "
-            f"of the processor time wanted here, and {STOLEN_MAX:.0%} are allowed"
+            f"of the processor time wanted here, and {allowed.stolen:.0%} are allowed"
         )
-    if episode.lag_p999_ms > lag_ms_max:
+    if episode.lag_p999_ms > allowed.lag_ms:
         return (
             f"episode {episode.number} is void: its generator was {episode.lag_p999_ms:.1f} ms "
-            f"late at p99.9, and {lag_ms_max:g} ms are allowed"
+            f"late at p99.9, and {allowed.lag_ms:g} ms are allowed"
         )
     if not episode.steady:
         return (

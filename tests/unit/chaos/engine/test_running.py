@@ -22,7 +22,7 @@ def run(tmp_path, monkeypatch):
         monkeypatch.setattr(running, "run_episode", lambda *_, **__: left.pop(0))
         monkeypatch.setattr(running, "ensure_bodies", lambda *_, **__: tmp_path)
         monkeypatch.setattr(running, "read_bodies", lambda _: [])
-        monkeypatch.setattr(running, "wait_until_ours", lambda: True)
+        monkeypatch.setattr(running, "wait_until_ours", lambda _: True)
         ground = SimpleNamespace(home=tmp_path, region="us-east-1")
         drill = msgspec.structs.replace(load_drills()["region-mute"], phases=1)
         return run_drill(ground, drill, Options(), report=lambda *_: None).result
