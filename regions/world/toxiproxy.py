@@ -23,6 +23,8 @@ from regions.world.plan import Link
 __all__ = ["Network", "Proxy", "Toxic", "ToxiproxyError", "put_links"]
 
 TIMEOUT_S = 2.0
+# What it took off a link it lets pass first, and a toxic may hold that for seconds.
+TAKEN_OFF_S = 15.0
 
 Direction = Literal["upstream", "downstream"]
 
@@ -151,7 +153,8 @@ class Network:
 
     def _asked(self, verb: str, path: str, json: Mapping[str, Any] | None = None) -> Any:
         # An environment's HTTP proxy has no business between this machine and itself.
-        more = {"timeout": TIMEOUT_S, "proxies": {"http": None}}
+        timeout_s = TAKEN_OFF_S if verb == "delete" else TIMEOUT_S
+        more = {"timeout": timeout_s, "proxies": {"http": None}}
         try:
             response = getattr(self._api, verb)(path, **more, **({"json": json} if json else {}))
             response.raise_for_status()
