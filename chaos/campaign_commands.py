@@ -10,6 +10,7 @@ from rich.console import Console
 
 from app.command_line import HomeOption, JsonOption, print_json, progress
 from app.errors import OperatorError
+from chaos.options import LAG_MAX, STOLEN_MAX, LagMaxOption, StolenMaxOption
 
 __all__ = ["campaign", "report"]
 
@@ -57,18 +58,8 @@ def campaign(
     apart: Annotated[
         bool, typer.Option(help="Run the drills with figures of their own, too.")
     ] = True,
-    lag_max: Annotated[
-        float, typer.Option(min=0.1, help="Of the generator at p99.9, ms; beyond it a run is void.")
-    ] = 5.0,
-    stolen_max: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            help="Of the processor time wanted, given to others by the host of this virtual "
-            "machine; beyond it a run is void.",
-        ),
-    ] = 0.1,
+    lag_max: LagMaxOption = LAG_MAX,
+    stolen_max: StolenMaxOption = STOLEN_MAX,
     region: Annotated[str | None, typer.Option(help="To drill; the first one by default.")] = None,
     write: WriteOption = None,
     home: HomeOption = Path(".stepdown"),

@@ -15,6 +15,7 @@ from chaos.apart_commands import DRILLS, run_apart
 from chaos.bench.commands import bench
 from chaos.campaign_commands import campaign, report
 from chaos.engine.control_names import ControlName
+from chaos.options import LAG_MAX, STOLEN_MAX, LagMaxOption, StolenMaxOption
 
 if TYPE_CHECKING:
     from chaos.engine.running import Options
@@ -90,19 +91,8 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="Results as 'drill report' reads them, JSON.")
     ] = None,
-    lag_max: Annotated[
-        float,
-        typer.Option(min=0.1, help="Of the generator at p99.9, ms; beyond it a run is void."),
-    ] = 5.0,
-    stolen_max: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            help="Of the processor time wanted, given to others by the host of this virtual "
-            "machine; beyond it a run is void.",
-        ),
-    ] = 0.1,
+    lag_max: LagMaxOption = LAG_MAX,
+    stolen_max: StolenMaxOption = STOLEN_MAX,
     deadline: Annotated[
         float | None,
         typer.Option(

@@ -140,10 +140,8 @@ def _episode(
 ) -> Episode:
     """Run an episode, again where it proves nothing and hides nothing."""
     share = number / drill.phases
-    again = again_failed = 0
+    late = taken = taken_failed = 0
     while True:
-        report(share, f"{drill.name} {number + 1}/{drill.phases}: waiting for the processors")
-        wait_until_ours(options.allowed.stolen)
         episode = run_episode(
             ground,
             drill,
@@ -155,9 +153,13 @@ def _episode(
         )
         failed = episode.failed + episode.elsewhere_failed
         stolen = episode.stolen > options.allowed.stolen
-        proves = void(episode, allowed=options.allowed) is None
-        most = AGAIN_STOLEN_MAX if stolen else AGAIN_MAX
-        if proves or again >= most or (failed and not stolen):
-            return msgspec.structs.replace(episode, again=again, again_failed=again_failed)
-        again += 1
-        again_failed += failed
+        stands = taken == AGAIN_STOLEN_MAX if stolen else failed or late == AGAIN_MAX
+        if stands or void(episode, allowed=options.allowed) is None:
+            return msgspec.structs.replace(episode, again=late + taken, again_failed=taken_failed)
+        if stolen:
+            taken += 1
+            taken_failed += failed
+            report(share, f"{drill.name} {number + 1}/{drill.phases}: waiting for the processors")
+            wait_until_ours(options.allowed.stolen)
+        else:
+            late += 1

@@ -2,7 +2,7 @@
 
 In production scorers have hosts of their own. Here they share processors with the stores that they
 ask, which go second, and with what follows an answer (counting, shipping, history), which goes
-last: at three times the usual traffic that made the median answer 7 ms instead of 60.
+last: at three times the usual traffic that made the median answer 7 ms instead of 31 to 66.
 
 Linux may share its processors among sessions before it looks at processes
 (`sched_autogroup_enabled`, see sched(7)); niceness then counts within a session only, so both are

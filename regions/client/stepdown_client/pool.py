@@ -1,8 +1,9 @@
 """The endpoints: in which order they are asked, and which of them are left alone. No I/O.
 
 Order: those that are admitted, nearest first (weighted mean latency, the configured order before
-there is any); then those that have a weight but are not admitted this time; then those that are
-ejected or have no weight, so that an attempt never lacks somewhere to go.
+there is any; of one that nobody asks, what its probes say); then those that have a weight but are
+not admitted this time; then those that are ejected or have no weight, so that an attempt never
+lacks somewhere to go.
 
     admitted   with probability  weight / 100 * share of the ramp
 

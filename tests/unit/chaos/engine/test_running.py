@@ -62,6 +62,11 @@ def test_one_whose_processors_were_taken_away_is_run_again_and_what_failed_is_to
     assert (result.again, result.again_failed) == (2, 2)
 
 
+def test_processors_that_were_taken_away_use_up_no_run_of_a_late_generator(run):
+    taken = [episode(stolen=0.3)] * (AGAIN_MAX + 1)
+    assert run(*taken, episode(late=9.0), episode()).void == 0
+
+
 def test_one_whose_processors_are_taken_away_for_good_is_void(run):
     result = run(*[episode(stolen=0.3, failed=1)] * (AGAIN_STOLEN_MAX + 1))
     assert (result.state, result.again) == ("void", AGAIN_STOLEN_MAX)
