@@ -254,6 +254,8 @@ def _outage(target: Target, name: str, hold_s: float, *, json: bool) -> bool:
         f"{result.decisions:,} decisions in the journal, {result.lost} lost, "
         f"{result.twice} counted twice: {_verdict(result.passed)}"
     )
+    if result.off_before:
+        console.print(f"{result.off_before:,} cards did not match the journal before it began")
     return result.passed
 
 

@@ -32,10 +32,11 @@ from chaos.engine.results import (
     told,
     write_results,
 )
+from chaos.engine.results import run_again as merged
 from chaos.engine.running import Options, run_drill, shaped
 from chaos.engine.spec import Drill
 
-__all__ = ["RESULTS", "Campaign", "campaign_folder", "run_campaign"]
+__all__ = ["RESULTS", "Campaign", "campaign_folder", "run_again", "run_campaign"]
 
 RESULTS = "results.json"
 APART_S_MAX = 1_800.0
@@ -94,14 +95,49 @@ def run_campaign(ground: Ground, campaign: Campaign, folder: Path, *, report: Re
     """
     _require(ground, campaign.drills)
     path = folder / RESULTS
-    options = replace(campaign.options, resume=True, kept=folder / "episodes")
+    options = campaign.options
     results = (
         read_results(path) if path.exists() else begun(commit=options.commit, seed=options.seed)
     )
     # Told anew from the episodes, which costs nothing.
     results.drills, results.controls, results.pairs, results.errors = [], [], [], {}
     write_results(path, results)
-    steps = list(_steps(ground, replace(campaign, options=options), results))
+    steps = list(_steps(ground, _kept(campaign, folder), results))
+    for _ in _taken(steps, results, report):
+        write_results(path, results)
+    ended(results)
+    write_results(path, results)
+    return results
+
+
+def run_again(ground: Ground, campaign: Campaign, folder: Path, *, report: Report) -> Results:
+    """Run again, once, what did not come out of an ended campaign as it has to.
+
+    What there was stays in the results and in their sums: a mend takes no failure back.
+
+    Raises:
+        OperatorError: there are no results, what runs cannot be drilled so, or the results cannot
+            be kept.
+    """
+    path = folder / RESULTS
+    before = read_results(path)
+    _require(ground, campaign.drills)
+    now = begun(commit=campaign.options.commit, seed=campaign.options.seed)
+    every = _steps(ground, _kept(campaign, folder), now)
+    steps = [step for step in every if step.name in before.unexpected]
+    for _ in _taken(steps, now, report):
+        write_results(path, merged(before, now))
+    return merged(before, now)
+
+
+def _kept(campaign: Campaign, folder: Path) -> Campaign:
+    """The campaign, its episodes kept in its folder."""
+    options = replace(campaign.options, resume=True, kept=folder / "episodes")
+    return replace(campaign, options=options)
+
+
+def _taken(steps: Sequence[_Step], results: Results, report: Report) -> Iterator[None]:
+    """Take step by step, and say so after each."""
     for number, step in enumerate(steps):
 
         def within(share: float, what: str, number: int = number) -> None:
@@ -111,10 +147,7 @@ def run_campaign(ground: Ground, campaign: Campaign, folder: Path, *, report: Re
             step.run(within)
         except OperatorError as error:
             results.errors[step.name] = str(error)
-        write_results(path, results)
-    ended(results)
-    write_results(path, results)
-    return results
+        yield
 
 
 def _steps(ground: Ground, campaign: Campaign, results: Results) -> Iterator[_Step]:

@@ -36,10 +36,7 @@ def report(
     """Make a page of results, that needs nothing from elsewhere."""
     from chaos.campaign import RESULTS
 
-    newest = sorted(ROOT.glob(f"*/{RESULTS}"))[-1:]
-    path = results or next(iter(newest), None)
-    if path is None:
-        raise OperatorError(f"there are no results below {ROOT}; 'make campaign' makes some.")
+    path = results or _newest(ROOT) / RESULTS
     said = _reported(path, out or path.with_name(REPORT), write)
     if json:
         print_json(said)
@@ -58,6 +55,14 @@ def campaign(
     apart: Annotated[
         bool, typer.Option(help="Run the drills with figures of their own, too.")
     ] = True,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again",
+            help="Only what did not come out of the newest campaign as it has to, once more; what "
+            "it came to before stays in the sums.",
+        ),
+    ] = False,
     lag_max: LagMaxOption = LAG_MAX,
     stolen_max: StolenMaxOption = STOLEN_MAX,
     region: Annotated[str | None, typer.Option(help="To drill; the first one by default.")] = None,
@@ -67,7 +72,7 @@ def campaign(
 ) -> None:
     """Run every drill, control and pair; go on where it was cut. Exit code 1 if one fails."""
     from chaos.apart_commands import DRILLS
-    from chaos.campaign import RESULTS, Campaign, campaign_folder, run_campaign
+    from chaos.campaign import RESULTS, Campaign, campaign_folder, run_again, run_campaign
     from chaos.engine.ground import ground_of
     from chaos.engine.kept import commit
     from chaos.engine.running import Options
@@ -80,9 +85,9 @@ def campaign(
         commit=commit(),
         allowed=Allowed(lag_ms=lag_max, stolen=stolen_max),
     )
-    own = campaign_folder(folder, options)
+    own = _newest(folder) if again else campaign_folder(folder, options)
     with progress(json=json) as told:
-        results = run_campaign(
+        results = (run_again if again else run_campaign)(
             ground_of(home, region),
             Campaign(
                 drills=tuple(load_drills().values()),
@@ -102,6 +107,20 @@ def campaign(
         Console().print(f"campaign {word}; {said['report']}", soft_wrap=True)
     if not results.passed:
         raise typer.Exit(1)
+
+
+def _newest(root: Path) -> Path:
+    """The folder of the newest campaign.
+
+    Raises:
+        OperatorError: there is none.
+    """
+    from chaos.campaign import RESULTS
+
+    found = max(root.glob(f"*/{RESULTS}"), default=None)
+    if found is None:
+        raise OperatorError(f"there are no results below {root}; 'make campaign' makes some.")
+    return found.parent
 
 
 def _reported(path: Path, out: Path, write: Path | None) -> dict[str, object]:

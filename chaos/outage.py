@@ -5,7 +5,8 @@
     emptied   the datastore is killed and comes back without anything it held: it is cold, not
               empty, and built anew from history and journals under a new generation
 
-Answers must go on all the while; counters are checked card by card against the journal.
+Answers must go on all the while; counters are checked card by card against the journal, before and
+after: what earlier drills did to a store is none of this one's doing.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ __all__ = ["Outage", "emptied", "outage", "run_outage"]
 DRAIN_S = 60.0
 BEFORE_S = 3.0
 AFTER_S = 3.0
+# What would be counted twice is by then.
+TWICE_S = 2.0
+SETTLED_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +51,9 @@ class Outage:
         rungs: decisions by rung.
         drained_s: from the return until every decision was counted; None if that never was.
         decisions: in the journal.
-        lost: decisions that no counter has.
-        twice: decisions that were counted more than once.
+        lost: decisions that no counter has, and had before the outage.
+        twice: decisions that were counted more than once since.
+        off_before: cards whose counters did not match the journal when it began.
     """
 
     requests: int
@@ -58,6 +63,7 @@ class Outage:
     decisions: int
     lost: int
     twice: int
+    off_before: int
 
     @property
     def passed(self) -> bool:
@@ -98,6 +104,7 @@ async def run_outage(
         hold_s: how long it is away.
         on_phase: told what begins.
     """
+    before = await _settled(store, folder / "journal")
     async with load.running():
         await asyncio.sleep(BEFORE_S)
         on_phase("away")
@@ -111,22 +118,45 @@ async def run_outage(
     journaled = _journaled(folder / "journal")
     drained_s = None
     while time.monotonic() - back_s < DRAIN_S:
-        counted = _counted(store, journaled)
-        if all(counted[name] >= count for name, count in journaled.items()):
+        if not _uncounted(store, journaled) - +before:
             drained_s = round(time.monotonic() - back_s, 2)
             break
         await asyncio.sleep(0.2)
-    await asyncio.sleep(2.0)  # what would be counted twice would be by now
-    counted = _counted(store, journaled)
+    await asyncio.sleep(TWICE_S)
+    after = _uncounted(store, journaled)
     return Outage(
         requests=len(load.outcomes),
         failed=sum(outcome.failure is not None for outcome in load.outcomes),
         rungs=Counter(outcome.rung for outcome in load.outcomes if outcome.rung is not None),
         drained_s=drained_s,
         decisions=journaled.total(),
-        lost=(journaled - counted).total(),
-        twice=(counted - journaled).total(),
+        lost=(after - +before).total(),
+        twice=(-after - -before).total(),
+        off_before=sum(off != 0 for off in before.values()),
     )
+
+
+async def _settled(store: redis.Redis, journal: Path) -> Counter[str]:
+    """What is not counted, once nothing is being counted any more."""
+    journaled = _journaled(journal)
+    until_s = time.monotonic() + DRAIN_S
+    found = _uncounted(store, journaled)
+    while time.monotonic() < until_s:
+        await asyncio.sleep(SETTLED_S)
+        last, found = found, _uncounted(store, journaled)
+        if found == last:
+            break
+    return found
+
+
+def _uncounted(store: redis.Redis, journaled: Counter[str]) -> Counter[str]:
+    """By key: decisions in the journals less those that the store has counted, which may be more.
+
+    Of such a counter, `+` is what is not counted and `-` what is counted twice.
+    """
+    found = Counter(journaled)
+    found.subtract(_counted(store, journaled))
+    return found
 
 
 def _journaled(journal: Path) -> Counter[str]:
@@ -150,5 +180,6 @@ def _counted(store: redis.Redis, journaled: Counter[str]) -> Counter[str]:
     for name in journaled:
         raw = store.get(name)
         if isinstance(raw, bytes):
-            found[name] = reader.layout.cells(reader.decode([raw]), "card_attempted_24h").sum()
+            cells = reader.layout.cells(reader.decode([raw]), "card_attempted_24h")
+            found[name] = int(cells.sum())
     return found

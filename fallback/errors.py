@@ -11,7 +11,6 @@ Exception
 │   ├── Unavailable                source_unavailable        no
 │   │   ├── FeaturesStale          features_stale            no
 │   │   ├── SourceUnavailable      source_unavailable        no
-│   │   ├── WritesRefused          source_unavailable        no
 │   │   ├── ModelUnavailable       model_unavailable         no
 │   │   ├── SnapshotUnavailable    snapshot_unavailable      no
 │   │   └── RulesUnavailable       rules_unavailable         no
@@ -63,7 +62,6 @@ __all__ = [
     "SnapshotUnavailable",
     "SourceUnavailable",
     "Unavailable",
-    "WritesRefused",
 ]
 
 
@@ -124,10 +122,6 @@ class FeaturesStale(Unavailable):
 
 class SourceUnavailable(Unavailable):
     """Too few sources are present: cold after a rebuild, or evacuated."""
-
-
-class WritesRefused(Unavailable):
-    """It takes no write now (full, a replica, not allowed), which says nothing of reads."""
 
 
 class ModelUnavailable(Unavailable):

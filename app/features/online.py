@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -20,18 +20,16 @@ import numpy as np
 from app.coalesce import Coalescer
 from app.features.applier import APPLIED_KEY, Applied, shard_of
 from app.features.merge import Ask, Merge, MergePlan, Reply, Streaming
-from app.features.shard import Command, ShardClient
+from app.features.shard import ShardClient
 from app.features.spec import Entity, FeatureSet
 from fallback.breaker import Breaker
 from fallback.deadline import Deadline
 from fallback.errors import (
     DeadlineNear,
     DependencyCorrupt,
-    DependencyRefusal,
     FeaturesStale,
     RungError,
     SourceUnavailable,
-    WritesRefused,
 )
 
 __all__ = ["OnlineStore", "Reply", "Source", "Streaming"]
@@ -55,6 +53,7 @@ class Source:
             breakers: of the shards.
         """
         self.region = region
+        self.shards = tuple(shards)
         self.breakers = tuple(breakers)
         self._shards = tuple(zip(shards, breakers, strict=True))
 
@@ -87,33 +86,6 @@ class Source:
         parts = await _together([self._values(at, part) for at, part in by_shard.items()])
         return {name: value for part in parts for name, value in part.items()}
 
-    async def write(self, commands: Mapping[str, Command]) -> list[Any]:
-        """Send one command a key, together with what is read in the same turn.
-
-        Args:
-            commands: command by the key it is about, which says its shard.
-
-        Returns:
-            Their replies, in order.
-
-        Raises:
-            RungError: refused by a breaker, or one of them failed.
-        """
-        if commands and len(self._shards) == 1:
-            return await self._write(0, [*commands.values()])
-        by_shard: dict[int, list[str]] = {}
-        for name in commands:
-            by_shard.setdefault(shard_of(name, len(self._shards)), []).append(name)
-        parts = await _together(
-            [self._write(at, [commands[name] for name in names]) for at, names in by_shard.items()]
-        )
-        replies = {
-            name: reply
-            for names, part in zip(by_shard.values(), parts, strict=True)
-            for name, reply in zip(names, part, strict=True)
-        }
-        return [replies[name] for name in commands]
-
     async def close(self) -> None:
         """Close the connections."""
         for shard, _ in self._shards:
@@ -138,15 +110,6 @@ class Source:
         except RungError:
             return {}
         return {name: value for name, value in zip(names, found, strict=True) if value is not None}
-
-    async def _write(self, at: int, commands: Sequence[Command]) -> list[Any]:
-        """Send commands that write. One that is refused is no evidence against reading there."""
-        shard, breaker = self._shards[at]
-        with breaker.call():
-            try:
-                return await shard.submit_all(commands)
-            except DependencyRefusal as error:
-                raise WritesRefused(str(error)) from error
 
 
 class OnlineStore:

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 from app.coalesce import Coalescer
 from app.features.online import Source
+from app.record.claim_store import ClaimStore
 from fallback.errors import RungError
 
 __all__ = ["Claim", "ClaimState", "Claims"]
@@ -68,18 +69,18 @@ class Claims:
     """Claims in the region's own store, and a look into the copies of others."""
 
     def __init__(
-        self, source: Source | None, *, of: str, ttl_s: int, copies: Sequence[Source] = ()
+        self, store: ClaimStore | None, *, of: str, ttl_s: int, copies: Sequence[Source] = ()
     ) -> None:
         """Make the claims.
 
         Args:
-            source: the region's own store; None where it is not among the sources.
+            store: the region's own; None where it is not among those that are read.
             of: what the ids are of ("attempt"), part of the keys.
             ttl_s: how long an answer is kept for repeats.
             copies: local copies of other regions' stores, for answers that were given there.
         """
         self.unsettled = 0
-        self._source = source
+        self._store = store
         self._copies = tuple(copies)
         self._of = of
         self._ttl_s = ttl_s
@@ -139,14 +140,14 @@ class Claims:
 
     async def _write_new(self, values: Mapping[str, bytes]) -> dict[str, bytes | None]:
         """Write what is not there yet; what was there before, by key."""
-        if self._source is None:
+        if self._store is None:
             return {}
         commands = {
             key: ("SET", key, value, "NX", "GET", "EX", self._ttl_s)
             for key, value in values.items()
         }
         try:
-            replies = await self._source.write(commands)
+            replies = await self._store.write(commands)
         except RungError:
             return {}
         return dict(zip(commands, replies, strict=True))
@@ -192,10 +193,10 @@ class Claims:
         return claim
 
     async def _settle(self, answers: list[tuple[str, bytes]]) -> list[None]:
-        if self._source is not None:
+        if self._store is not None:
             commands = {key: ("SET", key, value, "EX", self._ttl_s) for key, value in answers}
             try:
-                await self._source.write(commands)
+                await self._store.write(commands)
             except RungError:
                 self.unsettled += len(answers)
         return [None] * len(answers)

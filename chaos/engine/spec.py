@@ -30,7 +30,8 @@ LAST_ROW = 50
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=600)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Row = Annotated[int, msgspec.Meta(ge=1, le=LAST_ROW)]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]*$", max_length=40)]
+# Of one drill, or of a pair, joined by "+".
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,39}(\+[a-z][a-z0-9-]{0,39})?$")]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Rung = Literal["full", "batch", "rules", "tier_default"]
 

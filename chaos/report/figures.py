@@ -38,7 +38,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         rows: of the matrix.
         requests: on the faulted paths in the faults' windows, without void runs and those that
-            only the client's own default can answer.
+            only the client's own default can answer; what was run again counts both times.
         failed: of them.
         availability_lower_95: exact one-sided bound of them all.
         drills: that were counted.
@@ -66,7 +66,7 @@ def figures(results: Results, rows: Sequence[Covered]) -> Figures:
     """
     counted = [
         one
-        for one in results.drills
+        for one in (*results.drills, *results.outdated)
         if one.result.state != "void" and one.drill.answered_by == "region"
     ]
     requests = sum(one.result.requests for one in counted)

@@ -75,6 +75,12 @@ def _head(results: Results, figures: Figures) -> Iterator[str]:
         "versions": ", ".join(f"{key} {value}" for key, value in results.versions.items()),
     }
     yield "<dl>" + "".join(_fact(key, value) for key, value in facts.items()) + "</dl>"
+    for commit, names in results.again.items():
+        yield f"<p>Run again at commit {escape(commit)}: {escape(', '.join(names))}.</p>"
+    for one in results.outdated:
+        was = f"{one.result.failed:,} of {one.result.requests:,} failed"
+        why = escape("; ".join(one.result.problems))
+        yield f"<p>{escape(one.name)} before, which counts, too: {was} ({why}).</p>"
     for name, why in results.errors.items():
         yield f'<p><span class="mark failed">not run</span> {escape(name)}: {escape(why)}</p>'
 

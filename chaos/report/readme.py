@@ -29,5 +29,10 @@ def section(results: Results, figures: Figures) -> str:
         f"| availability in faults, at least (95 %, exact) | {figures.availability_lower_95:.4%} |",
         f"| unavailability a year at the assumed rates | {figures.unavailability:.1e} |",
     ]
+    lines += [
+        f"| run again at commit {commit} | {', '.join(names)} |"
+        for commit, names in results.again.items()
+    ]
     machine = ", ".join(f"{key} {value}" for key, value in results.machine.items())
-    return "\n".join([*lines, "", f"Measured on: {machine}; seed {results.seed}."])
+    both = " What was run again counts both times among the attempts." if results.outdated else ""
+    return "\n".join([*lines, "", f"Measured on: {machine}; seed {results.seed}.{both}"])

@@ -9,6 +9,7 @@ from app.features.online import OnlineStore, Source
 from app.features.reference import REFERENCE
 from app.features.shard import ShardClient
 from app.features.spec import Entity
+from app.record.claim_store import ClaimStore
 from app.record.claims import Claim, Claims, ClaimState
 from fallback.breaker import Breaker
 from fallback.clock import SystemClock
@@ -21,10 +22,18 @@ ONE, OTHER = b"1" * 16, b"2" * 16
 NEW, PENDING = Claim(ClaimState.NEW), Claim(ClaimState.PENDING)
 
 
+def breaker(name):
+    return Breaker(name, clock=CLOCK, rng=random.Random(1))
+
+
 def source_of(server, region):
     shard = ShardClient(server.shard, password=None, timeout_ms=200, region=region)
-    breaker = Breaker(f"source:{region}/0", clock=CLOCK, rng=random.Random(1))
-    return Source(region, [shard], breakers=[breaker])
+    return Source(region, [shard], breakers=[breaker(f"source:{region}/0")])
+
+
+def written(source):
+    """The same store, written to."""
+    return ClaimStore(source.shards, breakers=[breaker(f"claims:{source.region}/0")])
 
 
 @pytest.fixture
@@ -32,6 +41,11 @@ async def source(valkey):
     made = source_of(valkey, "here")
     yield made
     await made.close()
+
+
+@pytest.fixture
+def store(source):
+    return written(source)
 
 
 @pytest.fixture
@@ -50,17 +64,17 @@ async def there(copy_server):
 @pytest.fixture
 def elsewhere(there):
     """Claims as the other region makes them; their copy is here at once."""
-    return Claims(there, of="attempt", ttl_s=60)
+    return Claims(written(there), of="attempt", ttl_s=60)
 
 
 @pytest.fixture
-def both(source, there):
-    return Claims(source, of="attempt", ttl_s=60, copies=[there])
+def both(store, there):
+    return Claims(store, of="attempt", ttl_s=60, copies=[there])
 
 
 @pytest.fixture
-def claims(source):
-    return Claims(source, of="attempt", ttl_s=60)
+def claims(store):
+    return Claims(store, of="attempt", ttl_s=60)
 
 
 async def settled(claims, *arguments):
@@ -87,10 +101,10 @@ async def test_the_same_id_with_another_body_is_told_apart_before_and_after_the_
     assert (await claims.claim("t", "a1", ONE)).state is ClaimState.ANSWERED
 
 
-async def test_tenants_and_kinds_do_not_share_ids(claims, source):
+async def test_tenants_and_kinds_do_not_share_ids(claims, store):
     await claims.claim("t", "a1", ONE)
     assert await claims.claim("u", "a1", OTHER) == NEW
-    assert await Claims(source, of="label", ttl_s=60).claim("t", "a1", OTHER) == NEW
+    assert await Claims(store, of="label", ttl_s=60).claim("t", "a1", OTHER) == NEW
 
 
 async def test_of_many_at_once_exactly_one_is_new(claims):
@@ -113,8 +127,8 @@ async def test_many_at_once_with_two_bodies_agree_on_whose_id_it_is(claims):
     ]
 
 
-async def test_a_claim_ends(source):
-    claims = Claims(source, of="attempt", ttl_s=1)
+async def test_a_claim_ends(store):
+    claims = Claims(store, of="attempt", ttl_s=1)
     assert await claims.claim("t", "a1", ONE) == NEW
     await asyncio.sleep(1.1)
     assert await claims.claim("t", "a1", OTHER) == NEW
@@ -130,7 +144,7 @@ async def test_without_a_store_every_id_is_unknown_and_nothing_fails(claims, val
     )
 
 
-async def test_a_store_that_takes_no_writes_is_read_all_the_same(claims, source, valkey):
+async def test_a_store_that_takes_no_writes_is_read_all_the_same(claims, source, store, valkey):
     valkey.client.set("counter", b"7")
     valkey.client.config_set("maxmemory", 1)
     for number in range(100):
@@ -138,6 +152,19 @@ async def test_a_store_that_takes_no_writes_is_read_all_the_same(claims, source,
         assert claim.state is ClaimState.UNKNOWN
     assert source.breakers[0].state is StateName.CLOSED
     assert await source.values(["counter"]) == {"counter": b"7"}
+    assert store.breakers[0].state is StateName.OPEN
+
+
+async def test_reads_that_are_refused_open_their_breaker_however_many_claims_go_well(
+    claims, source, store, valkey
+):
+    valkey.client.execute_command("ACL", "SETUSER", "default", "-mget")
+    for number in range(20):
+        await claims.enter([("t", f"a{number}", ONE, b"approve")])
+        assert await source.values(["counter"]) == {}
+    assert source.breakers[0].state is StateName.OPEN
+    assert store.breakers[0].state is StateName.CLOSED
+    assert await claims.claim("t", "a1", ONE) == Claim(ClaimState.ANSWERED, b"approve")
 
 
 async def test_a_claim_and_the_counters_of_its_attempt_are_one_round_trip(claims, source, valkey):

@@ -17,7 +17,6 @@ TRIPS = [
 NEUTRAL = [
     errors.FeaturesStale,
     errors.SourceUnavailable,
-    errors.WritesRefused,
     errors.ModelUnavailable,
     errors.SnapshotUnavailable,
     errors.RulesUnavailable,

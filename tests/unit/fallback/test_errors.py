@@ -14,7 +14,6 @@ TABLE = [
     (errors.DependencyCorrupt, Reason.SOURCE_UNAVAILABLE, True),
     (errors.FeaturesStale, Reason.FEATURES_STALE, False),
     (errors.SourceUnavailable, Reason.SOURCE_UNAVAILABLE, False),
-    (errors.WritesRefused, Reason.SOURCE_UNAVAILABLE, False),
     (errors.ModelUnavailable, Reason.MODEL_UNAVAILABLE, False),
     (errors.SnapshotUnavailable, Reason.SNAPSHOT_UNAVAILABLE, False),
     (errors.RulesUnavailable, Reason.RULES_UNAVAILABLE, False),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import msgspec
+
 from chaos.engine.pairs import paired, pairs, touched
-from chaos.engine.spec import load_drills
+from chaos.engine.spec import Drill, load_drills
 
 DRILLS = load_drills()
 
@@ -40,3 +42,8 @@ def test_a_pair_has_the_faults_of_both_and_asks_for_no_rung():
     assert [fault.after_s for fault in pair.faults] == [0.0, 2.0]
     assert (pair.rungs, pair.recovery_s) == ({}, 30.0)
     assert all(fault.after_s < pair.hold_s for fault in pair.faults)
+
+
+def test_every_pair_is_read_back_as_it_was_written():
+    for pair in pairs(DRILLS.values(), 10_000, seed=7):
+        assert msgspec.json.decode(msgspec.json.encode(pair), type=Drill) == pair
