@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from chaos.engine import standstill, stolen
 from chaos.engine.course import Marks
 from chaos.engine.good import IN_A_ROW, failure, normal_again, steady
 from chaos.engine.ground import Ground
@@ -15,7 +16,6 @@ from chaos.engine.measure import Episode, measured
 from chaos.engine.primitives import enter
 from chaos.engine.rig import Rig, rig
 from chaos.engine.spec import Drill
-from chaos.engine.stolen import watched
 from chaos.engine.watches import look, problems
 from chaos.engine.wire import Body
 
@@ -58,7 +58,8 @@ def run_episode(
     """
     own = random.Random(f"{seed}:{drill.name}:{number}")
     with (
-        watched() as stolen,
+        stolen.watched() as taken,
+        standstill.watched() as stood,
         rig(
             ground,
             drill,
@@ -91,7 +92,8 @@ def run_episode(
         ended=load.ended,
         bodies=bodies[1],
         problems=found,
-        stolen=stolen.worst,
+        stolen=taken.worst,
+        still_ms=stood.still_ms,
     )
 
 

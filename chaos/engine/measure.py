@@ -61,6 +61,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
         again: times that it was run before and was void.
         again_failed: failures in those runs; there are some where processors were taken away alone.
         stolen: see `chaos.engine.stolen`.
+        still_ms: see `chaos.engine.standstill`.
         ejections: of the drilled region by its own callers, by why, from the fault on.
     """
 
@@ -95,6 +96,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     again: int = 0
     again_failed: int = 0
     stolen: float = 0.0
+    still_ms: float = 0.0
     ejections: dict[str, int] = {}
 
     @property
@@ -115,6 +117,7 @@ def measured(
     bodies: Sequence[Body],
     problems: Sequence[str] = (),
     stolen: float = 0.0,
+    still_ms: float = 0.0,
 ) -> Episode:
     """Measure an episode.
 
@@ -129,6 +132,7 @@ def measured(
         bodies: that were sent.
         problems: of what was watched.
         stolen: see `chaos.engine.stolen`.
+        still_ms: see `chaos.engine.standstill`.
     """
     outcomes = [one for one in outcomes if one.due_s >= marks.start_s]
     path = [one for one in outcomes if one.home == region]
@@ -182,6 +186,7 @@ def measured(
         problems=list(problems),
         ejections=dict(Counter(str(one.why) for one in left)),
         stolen=stolen,
+        still_ms=still_ms,
     )
 
 

@@ -18,7 +18,7 @@ from chaos.engine.kept import Kept
 from chaos.engine.measure import Episode
 from chaos.engine.spec import Drill
 from chaos.engine.stolen import wait_until_ours
-from chaos.engine.verdict import STRICT, Allowed, Result, judge, void
+from chaos.engine.verdict import STRICT, Allowed, Result, judge, taken_away, void
 from chaos.engine.wire import Body
 from regions.world.errors import WorldError
 from regions.world.toxiproxy import ToxiproxyError
@@ -26,8 +26,8 @@ from regions.world.toxiproxy import ToxiproxyError
 __all__ = ["Options", "Ran", "run_drill", "shaped"]
 
 # An episode that proves nothing is run again, unless something failed in it; where the processors
-# were taken away it is in any case, since that depends on nothing that the service does.
-AGAIN_MAX, AGAIN_STOLEN_MAX = 2, 8
+# were taken away or stood still it is in any case: that depends on nothing that the service does.
+AGAIN_MAX, AGAIN_TAKEN_MAX = 2, 8
 SMOKE_HOLD_S = 6.0
 SMOKE_RATE = 60.0
 
@@ -152,11 +152,11 @@ def _episode(
             tell=lambda what: report(share, f"{drill.name} {number + 1}/{drill.phases}: {what}"),
         )
         failed = episode.failed + episode.elsewhere_failed
-        stolen = episode.stolen > options.allowed.stolen
-        stands = taken == AGAIN_STOLEN_MAX if stolen else failed or late == AGAIN_MAX
+        away = taken_away(episode, allowed=options.allowed) is not None
+        stands = taken == AGAIN_TAKEN_MAX if away else failed or late == AGAIN_MAX
         if stands or void(episode, allowed=options.allowed) is None:
             return msgspec.structs.replace(episode, again=late + taken, again_failed=taken_failed)
-        if stolen:
+        if away:
             taken += 1
             taken_failed += failed
             report(share, f"{drill.name} {number + 1}/{drill.phases}: waiting for the processors")

@@ -12,10 +12,11 @@ import msgspec
 from chaos.engine.confidence import availability_lower
 from chaos.engine.measure import LAG_MS_MAX, Episode
 from chaos.engine.spec import Drill
+from chaos.engine.standstill import STILL_MS_MAX
 from chaos.engine.stolen import STOLEN_MAX
 from chaos.engine.value import summed
 
-__all__ = ["STRICT", "Allowed", "Result", "judge", "void"]
+__all__ = ["STRICT", "Allowed", "Result", "judge", "taken_away", "void"]
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,8 +54,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         lag_p999_ms: of the generator, the worst episode.
         void: episodes that prove nothing.
         again: runs of episodes that proved nothing and were made again.
-        again_failed: failures in them, all while processors were taken away.
+        again_failed: failures in them, all while processors were taken away or stood still.
         stolen: see `chaos.engine.stolen`; the worst episode.
+        still_ms: see `chaos.engine.standstill`; the worst episode.
         ejections: of the drilled region by its own callers, by why.
     """
 
@@ -89,6 +91,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     again: int = 0
     again_failed: int = 0
     stolen: float = 0.0
+    still_ms: float = 0.0
     ejections: dict[str, int] = {}
 
 
@@ -99,10 +102,12 @@ class Allowed:
     Attributes:
         lag_ms: of the generator at its 99.9th percentile.
         stolen: see `chaos.engine.stolen`.
+        still_ms: see `chaos.engine.standstill`.
     """
 
     lag_ms: float = LAG_MS_MAX
     stolen: float = STOLEN_MAX
+    still_ms: float = STILL_MS_MAX
 
 
 STRICT = Allowed()
@@ -170,17 +175,15 @@ def judge(drill: Drill, episodes: Sequence[Episode], *, allowed: Allowed = STRIC
         again=sum(one.again for one in episodes),
         again_failed=sum(one.again_failed for one in episodes),
         stolen=max(one.stolen for one in episodes),
+        still_ms=max(one.still_ms for one in episodes),
         ejections=dict(sum((Counter(one.ejections) for one in episodes), Counter())),
     )
 
 
 def void(episode: Episode, *, allowed: Allowed = STRICT) -> str | None:
     """Why an episode proves nothing; None where it does."""
-    if episode.stolen > allowed.stolen:
-        return (
-            f"episode {episode.number} is void: for some seconds others had {episode.stolen:.0%} "
-            f"of the processor time wanted here, and {allowed.stolen:.0%} are allowed"
-        )
+    if (why := taken_away(episode, allowed=allowed)) is not None:
+        return why
     if episode.lag_p999_ms > allowed.lag_ms:
         return (
             f"episode {episode.number} is void: its generator was {episode.lag_p999_ms:.1f} ms "
@@ -190,6 +193,21 @@ def void(episode: Episode, *, allowed: Allowed = STRICT) -> str | None:
         return (
             f"episode {episode.number} is void: before the fault {episode.before_steady} of "
             f"{episode.before} requests were good and answered by their own region"
+        )
+    return None
+
+
+def taken_away(episode: Episode, *, allowed: Allowed = STRICT) -> str | None:
+    """Why an episode is void by what nothing here can cause; None where it is not."""
+    if episode.stolen > allowed.stolen:
+        return (
+            f"episode {episode.number} is void: for some seconds others had {episode.stolen:.0%} "
+            f"of the processor time wanted here, and {allowed.stolen:.0%} are allowed"
+        )
+    if episode.still_ms > allowed.still_ms:
+        return (
+            f"episode {episode.number} is void: the machine stood still for "
+            f"{episode.still_ms:.0f} ms, and {allowed.still_ms:g} ms are allowed"
         )
     return None
 

@@ -62,6 +62,7 @@ def _facts(one: Told) -> list[tuple[str, str]]:
         ("load", f"{drill.load}, {drill.rate:g} a second; held {drill.hold_s:g} s"),
         ("generator", f"{result.lag_p999_ms:.1f} ms late at p99.9"),
         ("processor time given to others", f"{result.stolen:.0%} in the worst seconds"),
+        ("machine stood still", f"{result.still_ms:.0f} ms at most"),
         ("with AWS FIS", drill.fis),
     ]
     if result.failures:
