@@ -40,6 +40,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         requests: on the faulted paths in the faults' windows, without void runs and those that
             only the client's own default can answer; what was run again counts both times.
         failed: of them.
+        void_requests: the same of void runs, which prove nothing and are in no bound.
+        void_failed: of them.
         availability_lower_95: exact one-sided bound of them all.
         drills: that were counted.
         drills_lower_95: the same bound over drills without any failure.
@@ -50,6 +52,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[RowState, ...]
     requests: int
     failed: int
+    void_requests: int
+    void_failed: int
     availability_lower_95: float
     drills: int
     drills_lower_95: float
@@ -64,11 +68,11 @@ def figures(results: Results, rows: Sequence[Covered]) -> Figures:
         results: of drills.
         rows: of the matrix, with their drills.
     """
-    counted = [
-        one
-        for one in (*results.drills, *results.outdated)
-        if one.result.state != "void" and one.drill.answered_by == "region"
+    every = [
+        one for one in (*results.drills, *results.outdated) if one.drill.answered_by == "region"
     ]
+    counted = [one for one in every if one.result.state != "void"]
+    voids = [one for one in every if one.result.state == "void"]
     requests = sum(one.result.requests for one in counted)
     failed = sum(one.result.failed for one in counted)
     clean = [one for one in counted if not one.result.failed]
@@ -77,6 +81,8 @@ def figures(results: Results, rows: Sequence[Covered]) -> Figures:
         rows=tuple(_state(one, results) for one in rows),
         requests=requests,
         failed=failed,
+        void_requests=sum(one.result.requests for one in voids),
+        void_failed=sum(one.result.failed for one in voids),
         availability_lower_95=availability_lower(requests, failed),
         drills=len(counted),
         drills_lower_95=availability_lower(len(counted), len(counted) - len(clean)),

@@ -67,6 +67,7 @@ def _head(results: Results, figures: Figures) -> Iterator[str]:
     facts = {
         "availability in faults": f"{figures.failed:,} of {figures.requests:,} failed; at least "
         f"{figures.availability_lower_95:.4%} (95 %, one-sided, as if attempts were independent)",
+        "in void runs": f"{figures.void_failed:,} of {figures.void_requests:,} failed, in no bound",
         "of drills": f"{figures.drills} counted; at least {figures.drills_lower_95:.1%} without "
         "any failure (the same bound, a drill as one draw)",
         "run": f"{results.begun_at} to {results.ended_at or 'now'}, seed {results.seed}",

@@ -26,6 +26,7 @@ def section(results: Results, figures: Figures) -> str:
         f"| drills with figures of their own passed | {apart} of {len(results.apart)} |",
         f"| controls that turned red, as they have to | {red} of {len(results.controls)} |",
         f"| attempts in faults, failed | {figures.requests:,}, {figures.failed:,} |",
+        f"| in void runs, in no bound | {figures.void_requests:,}, {figures.void_failed:,} |",
         f"| availability in faults, at least (95 %, exact) | {figures.availability_lower_95:.4%} |",
         f"| unavailability a year at the assumed rates | {figures.unavailability:.1e} |",
     ]

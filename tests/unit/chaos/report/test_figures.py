@@ -47,6 +47,7 @@ def test_void_runs_are_not_counted(results, ran):
     results.drills = [ran("store-slow", failed=2), void]
     found = figures(results, ROWS)
     assert (found.requests, found.failed, found.drills) == (100, 2, 1)
+    assert (found.void_requests, found.void_failed) == (100, 0)
     assert found.availability_lower_95 == availability_lower(100, 2)
     assert 10 not in bounds(results.drills)
 
