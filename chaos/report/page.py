@@ -81,7 +81,7 @@ def _head(results: Results, figures: Figures) -> Iterator[str]:
     for one in results.outdated:
         was = f"{one.result.failed:,} of {one.result.requests:,} failed"
         why = escape("; ".join(one.result.problems))
-        yield f"<p>{escape(one.name)} before, which counts, too: {was} ({why}).</p>"
+        yield f"<p>{escape(one.name)} before: {was} ({why}).</p>"
     for name, why in results.errors.items():
         yield f'<p><span class="mark failed">not run</span> {escape(name)}: {escape(why)}</p>'
 
