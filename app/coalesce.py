@@ -9,16 +9,21 @@ each decision gets.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from types import CoroutineType
 from typing import Generic, TypeVar, cast
 
-__all__ = ["Coalescer"]
+__all__ = ["Coalescer", "together"]
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 Outcome = Sequence[ResultT | BaseException]
+
+
+async def together(calls: Sequence[Awaitable[ResultT]]) -> list[ResultT]:
+    """Results of all; a lone call is awaited as it is, which spares a task and a loop turn."""
+    return [await calls[0]] if len(calls) == 1 else await asyncio.gather(*calls)
 
 
 class Coalescer(Generic[ItemT, ResultT]):

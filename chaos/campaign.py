@@ -28,11 +28,11 @@ from chaos.engine.results import (
     Told,
     begun,
     ended,
+    merged,
     read_results,
     told,
     write_results,
 )
-from chaos.engine.results import run_again as merged
 from chaos.engine.running import Options, run_drill, shaped
 from chaos.engine.spec import Drill
 
@@ -102,7 +102,7 @@ def run_campaign(ground: Ground, campaign: Campaign, folder: Path, *, report: Re
     # Told anew from the episodes, which costs nothing.
     results.drills, results.controls, results.pairs, results.errors = [], [], [], {}
     write_results(path, results)
-    steps = list(_steps(ground, _kept(campaign, folder), results))
+    steps = list(_steps(ground, _kept(campaign, folder, resume=True), results))
     for _ in _taken(steps, results, report):
         write_results(path, results)
     ended(results)
@@ -116,23 +116,25 @@ def run_again(ground: Ground, campaign: Campaign, folder: Path, *, report: Repor
     What there was stays in the results and in their sums: a mend takes no failure back.
 
     Raises:
-        OperatorError: there are no results, what runs cannot be drilled so, or the results cannot
-            be kept.
+        OperatorError: there are no results, or the campaign was cut; what runs cannot be drilled
+            so, or the results cannot be kept.
     """
     path = folder / RESULTS
     before = read_results(path)
+    if before.ended_at is None:
+        raise OperatorError(f"the campaign in {folder} was cut; 'make campaign' goes on with it.")
     _require(ground, campaign.drills)
     now = begun(commit=campaign.options.commit, seed=campaign.options.seed)
-    every = _steps(ground, _kept(campaign, folder), now)
+    every = _steps(ground, _kept(campaign, folder, resume=False), now)
     steps = [step for step in every if step.name in before.unexpected]
     for _ in _taken(steps, now, report):
         write_results(path, merged(before, now))
     return merged(before, now)
 
 
-def _kept(campaign: Campaign, folder: Path) -> Campaign:
-    """The campaign, its episodes kept in its folder."""
-    options = replace(campaign.options, resume=True, kept=folder / "episodes")
+def _kept(campaign: Campaign, folder: Path, *, resume: bool) -> Campaign:
+    """The campaign, its episodes kept in its folder, and gone on with or made anew."""
+    options = replace(campaign.options, resume=resume, kept=folder / "episodes")
     return replace(campaign, options=options)
 
 

@@ -31,7 +31,7 @@ from chaos.faults import folder_unusable, process_down, store_emptied
 from chaos.load import Load
 from regions.world.control import World
 
-__all__ = ["Outage", "emptied", "outage", "run_outage"]
+__all__ = ["Outage", "emptied", "outage", "run_outage", "since"]
 
 DRAIN_S = 60.0
 BEFORE_S = 3.0
@@ -123,17 +123,27 @@ async def run_outage(
             break
         await asyncio.sleep(0.2)
     await asyncio.sleep(TWICE_S)
-    after = _uncounted(store, journaled)
+    lost, twice = since(before, _uncounted(store, journaled))
     return Outage(
         requests=len(load.outcomes),
         failed=sum(outcome.failure is not None for outcome in load.outcomes),
         rungs=Counter(outcome.rung for outcome in load.outcomes if outcome.rung is not None),
         drained_s=drained_s,
         decisions=journaled.total(),
-        lost=(after - +before).total(),
-        twice=(-after - -before).total(),
+        lost=lost,
+        twice=twice,
         off_before=sum(off != 0 for off in before.values()),
     )
+
+
+def since(before: Counter[str], after: Counter[str]) -> tuple[int, int]:
+    """Decisions that were lost, and that were counted twice, beyond what there was before.
+
+    Args:
+        before: decisions in the journals less those counted, by key; below 0 what is counted twice.
+        after: the same.
+    """
+    return (after - +before).total(), (-after - -before).total()
 
 
 async def _settled(store: redis.Redis, journal: Path) -> Counter[str]:
@@ -150,10 +160,7 @@ async def _settled(store: redis.Redis, journal: Path) -> Counter[str]:
 
 
 def _uncounted(store: redis.Redis, journaled: Counter[str]) -> Counter[str]:
-    """By key: decisions in the journals less those that the store has counted, which may be more.
-
-    Of such a counter, `+` is what is not counted and `-` what is counted twice.
-    """
+    """By key: decisions in the journals less those that the store counted, which may be more."""
     found = Counter(journaled)
     found.subtract(_counted(store, journaled))
     return found

@@ -9,15 +9,13 @@ and the share of the regions that did answer is an input of the model.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 import msgspec
 import numpy as np
 
-from app.coalesce import Coalescer
+from app.coalesce import Coalescer, together
 from app.features.applier import APPLIED_KEY, Applied, shard_of
 from app.features.merge import Ask, Merge, MergePlan, Reply, Streaming
 from app.features.shard import ShardClient
@@ -35,8 +33,6 @@ from fallback.errors import (
 __all__ = ["OnlineStore", "Reply", "Source", "Streaming"]
 
 BATCH_MAX = 128
-
-T = TypeVar("T")
 
 
 class Source:
@@ -65,7 +61,7 @@ class Source:
             for name in names:
                 parts[shard_of(name, len(parts))].append(name)
             by_shard = [*parts]
-        replies = await _together([self._read(at, part) for at, part in enumerate(by_shard)])
+        replies = await together([self._read(at, part) for at, part in enumerate(by_shard)])
         values = {
             name: value
             for part, (_, found) in zip(by_shard, replies, strict=True)
@@ -83,7 +79,7 @@ class Source:
         by_shard: dict[int, list[str]] = {}
         for name in names:
             by_shard.setdefault(shard_of(name, len(self._shards)), []).append(name)
-        parts = await _together([self._values(at, part) for at, part in by_shard.items()])
+        parts = await together([self._values(at, part) for at, part in by_shard.items()])
         return {name: value for part in parts for name, value in part.items()}
 
     async def close(self) -> None:
@@ -175,7 +171,7 @@ class OnlineStore:
     async def _read(self, asks: list[Ask]) -> list[Streaming | BaseException]:
         batch = Merge(self._plan, asks)
         names = batch.names()
-        replies = await _together([source.fetch(names) for source in self.sources])
+        replies = await together([source.fetch(names) for source in self.sources])
         read_ms = self._now_ms()
         as_of_ms = np.array([read_ms if ask.as_of_ms is None else ask.as_of_ms for ask in asks])
         for reply in replies:
@@ -193,11 +189,6 @@ class OnlineStore:
                 for own in reply.shards
             ),
         )
-
-
-async def _together(calls: Sequence[Awaitable[T]]) -> list[T]:
-    """Results of all; a lone call is awaited as it is, which spares a task and a loop turn."""
-    return [await calls[0]] if len(calls) == 1 else await asyncio.gather(*calls)
 
 
 def _applied(raw: bytes | None, region: str) -> Applied:

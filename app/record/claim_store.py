@@ -6,10 +6,10 @@ do the other, and a breaker that heard of both would hear mostly of what goes we
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.coalesce import together
 from app.features.applier import shard_of
 from app.features.shard import Command, ShardClient
 from fallback.breaker import Breaker
@@ -47,8 +47,8 @@ class ClaimStore:
         by_shard: dict[int, list[str]] = {}
         for name in commands:
             by_shard.setdefault(shard_of(name, len(self._shards)), []).append(name)
-        parts = await asyncio.gather(
-            *(self._write(at, [commands[name] for name in names]) for at, names in by_shard.items())
+        parts = await together(
+            [self._write(at, [commands[name] for name in names]) for at, names in by_shard.items()]
         )
         replies = {
             name: reply

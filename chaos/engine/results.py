@@ -23,8 +23,8 @@ __all__ = [
     "Told",
     "begun",
     "ended",
+    "merged",
     "read_results",
-    "run_again",
     "told",
     "write_results",
 ]
@@ -142,7 +142,7 @@ class Results(msgspec.Struct, kw_only=True):
         return bool(self.every) and not self.unexpected
 
 
-def run_again(before: Results, now: Results) -> Results:
+def merged(before: Results, now: Results) -> Results:
     """Results with what was run again in its place.
 
     Args:

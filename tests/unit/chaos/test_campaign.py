@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from app.errors import OperatorError
-from chaos.campaign import RESULTS, Campaign, campaign_folder, run_campaign
+from chaos.campaign import RESULTS, Campaign, campaign_folder, run_again, run_campaign
 from chaos.engine.remote import load_remote
 from chaos.engine.results import begun, ended, read_results, write_results
 from chaos.engine.running import Options
@@ -114,3 +114,31 @@ def test_without_proxies_before_a_region_s_own_stores_no_campaign_begins(tmp_pat
             Ground(tmp_path), campaign("store-slow"), tmp_path / "results", report=lambda *_: None
         )
     assert not (tmp_path / "results").exists()
+
+
+def test_what_was_not_as_it_has_to_be_alone_is_run_again_and_not_from_kept_episodes(
+    tmp_path, monkeypatch
+):
+    folder = kept(tmp_path / "2026-01-01", over=True)
+    results = read_results(folder / RESULTS)
+    results.errors = {"overload": "it did not start"}
+    write_results(folder / RESULTS, results)
+    ran = []
+
+    def run(_ground, drill, options, *, report):
+        ran.append((drill.name, options.resume))
+        raise OperatorError("nor did it now.")
+
+    monkeypatch.setattr("chaos.campaign.run_drill", run)
+    found = run_again(
+        Ground(tmp_path), campaign("overload", "stream-killed"), folder, report=lambda *_: None
+    )
+    assert ran == [("overload", False)]
+    assert found.errors == {"overload": "nor did it now."}
+    assert read_results(folder / RESULTS).errors == found.errors
+
+
+def test_a_campaign_that_was_cut_is_not_run_again(tmp_path):
+    folder = kept(tmp_path / "2026-01-01", over=False)
+    with pytest.raises(OperatorError, match="'make campaign' goes on"):
+        run_again(Ground(tmp_path), campaign("overload"), folder, report=lambda *_: None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -51,7 +52,7 @@ def test_a_sleeper_that_was_held_up_says_for_how_long(sleeper):
 def test_without_the_privilege_nothing_is_said():
     words = "import os; os.sched_setscheduler = lambda *_: (_ for _ in ()).throw(PermissionError)"
     told = subprocess.run(
-        ["python3", "-c", f"{words}; from chaos.engine.standstill import _main; _main()"],
+        [sys.executable, "-c", f"{words}; from chaos.engine.standstill import _main; _main()"],
         input=b"",
         capture_output=True,
         check=True,

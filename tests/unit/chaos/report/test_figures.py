@@ -7,7 +7,7 @@ import pytest
 from chaos.engine.budget import YEAR_S, bounds, spent, unavailability
 from chaos.engine.confidence import availability_lower
 from chaos.engine.matrix import covered, load_matrix
-from chaos.engine.results import Apart, begun, run_again
+from chaos.engine.results import Apart, begun, merged
 from chaos.engine.spec import load_drills
 from chaos.report.figures import figures
 
@@ -94,7 +94,7 @@ def test_what_is_run_again_stands_in_its_place_and_both_times_count(results, ran
     now = begun(commit="def", seed=7)
     now.drills = [ran("store-oom"), ran("store-very-slow")]
     now.apart = [Apart(name="twice", title="t", passed=True, found={})]
-    found = run_again(results, now)
+    found = merged(results, now)
     assert found.passed
     assert found.again == {"def": ["store-oom", "store-very-slow", "twice"]}
     assert [one.name for one in found.drills] == ["store-slow", "store-oom", "store-very-slow"]
@@ -110,7 +110,7 @@ def test_what_fails_again_is_still_red(results, ran):
     now = begun(commit="def", seed=7)
     now.drills = [ran("store-oom", failed=1)]
     now.errors = {"store-slow": "it did not start, either"}
-    found = run_again(results, now)
+    found = merged(results, now)
     assert found.unexpected == {"store-oom", "store-slow"}
     assert found.errors == now.errors
     assert figures(found, ROWS).failed == 3
