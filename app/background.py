@@ -37,7 +37,7 @@ from fallback.clock import Clock
 from fallback.deadline import Deadline
 from fallback.errors import RungError
 from fallback.events import Event, Listener, RungSkipped
-from fallback.ladder import Ladder
+from fallback.ladder import Descent, Ladder
 from fallback.pressure import Pressure
 from fallback.rung import Action, Assessment, RungName
 
@@ -118,13 +118,12 @@ class Background:
         if self._rng.random() >= self._share:
             return
         descent = made.descent
-        row = descent.assessment.detail.get("row")
         answered = _Answered(
             candidate=made.asked.candidate,
             rung=descent.rung,
             action=made.action if made.withheld is None else Action.APPROVE,
             score=descent.assessment.score,
-            row=row if isinstance(row, Row) else None,
+            row=made.row,
         )
         if descent.rung is not RungName.TIER_DEFAULT:
             self._queue.offer(Work.RESCORE, answered)
@@ -153,7 +152,7 @@ class Background:
             if work is Work.RESCORE:
                 await self._rescore(answered)
             else:
-                await self._in_shadow(answered)
+                self._in_shadow(answered)
         except Exception:
             log.exception("bug in the background")
             self._telemetry.count("bugs", "background")
@@ -162,16 +161,18 @@ class Background:
         """Assess on every rung below the one that answered."""
         rungs = list(RungName)
         for rung in rungs[rungs.index(answered.rung) + 1 :]:
-            descent = await self._ladders[rung].assess(answered.candidate, self._deadline())
-            if descent.rung is rung:  # else its ladder has told why not
+            ladder = self._ladders[rung]
+            (descent,) = await ladder.assess([answered.candidate], self._deadline())
+            # Else the ladder has told why not.
+            if isinstance(descent, Descent) and descent.rung is rung:
                 action, gap = self._weighed(answered, descent.assessment)
                 self._telemetry.count("agreement", rung, answered.rung, answered.action, action)
                 self._telemetry.differed(rung, gap)
 
-    async def _in_shadow(self, answered: _Answered) -> None:
+    def _in_shadow(self, answered: _Answered) -> None:
         candidate = answered.candidate
         try:
-            said = await self._shadow.score(candidate, answered.row, self._deadline())
+            said = self._shadow.score(candidate, answered.row, self._deadline())
         except RungError as error:
             self._telemetry.count("background_skipped", "shadow", error.reason)
             return

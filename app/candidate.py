@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+import msgspec
 from msgspec import UNSET
 
 from app.api.wire import Attempt, as_datetime
@@ -15,8 +15,7 @@ from app.policy import UNKNOWN_TIER
 __all__ = ["Candidate", "entity_ids"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """What the ladder assesses.
 
     Attributes:
@@ -66,4 +65,4 @@ def entity_ids(attempt: Attempt) -> dict[Entity, str]:
         Entity.EMAIL: attempt.customer.email_hash,
         Entity.BIN: attempt.instrument.bin,
     }
-    return {entity: id for entity, id in found.items() if isinstance(id, str)}
+    return {entity: id for entity, id in found.items() if id is not UNSET}

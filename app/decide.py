@@ -1,36 +1,72 @@
-"""The pipeline of one decision, on one page.
+"""The pipeline of a decision, on one page. Attempts that begin together go through it together.
 
-    candidate -> ladder, and beside it the claim on the attempt id -> policy -> stand-in budget
-              -> record -> answer, and whoever follows decisions is told
+    candidates -> ladder, and beside it the claims on the attempt ids -> policy -> stand-in budget
+               -> record -> answers, and whoever follows decisions is told
 
 Nothing here retries, waits for another region or can refuse to answer: what fails is the
-ladder's business, and the ladder ends on a rung that cannot fail. Attempts that pressure sends to
-that rung go another way, all of a moment together: `app/pressed.py`.
+ladder's business, and the ladder ends on a rung that cannot fail.
+
+A batch costs one task, one read a source, one write of claims and one call of the model, whatever
+its size; what is left of an attempt is what is its own. Attempts that pressure sends to the last
+rung have their answers before their claims, so that the two are one command:
+
+    last rung -> policy, stand-in budget -> claims, with the answers in them -> record -> answers
+
+Only what is sent for the first time goes that way: a repeat says so (`X-Attempt-Retry`) and takes
+the one that looks at other regions' claims, too. One that does not say so is found by the region's
+own claim.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from app.api.auth import Caller
-from app.api.wire import Attempt, Decision
+from app.api.problem import Conflict
+from app.api.wire import Attempt
 from app.candidate import Candidate
 from app.making import Making
-from app.pressed import Pressed
-from app.record.claims import Claim, Claims, ClaimState
-from app.record.made import Asked
+from app.record.claims import Claim, Claiming, Claims, ClaimState, Entry, Id
+from app.record.made import Answered, Asked, Made
 from app.record.token import body_hash
 from app.repeated import CLAIM_MS_MAX, KEEP_MS, answered_before
 from app.telemetry import Telemetry
 from app.tracing import Trace
 from fallback.deadline import Deadline
-from fallback.ladder import Ladder
+from fallback.errors import RequestError
+from fallback.ladder import Descent, Ladder
 from fallback.pressure import Pressure
 from fallback.rung import Reason, RungName
 
 __all__ = ["Decider"]
+
+# Of more that are pressed the first need not wait for the last.
+PRESSED_MAX = 64
+
+T = TypeVar("T")
+
+
+class _Way(NamedTuple):
+    """What attempts have in common that go together.
+
+    Attributes:
+        highest: the rung that they start from.
+        retried: whether they were sent before.
+        deadline_ms: the whole length of their deadlines: a caller in a hurry cuts nobody's short.
+    """
+
+    highest: RungName
+    retried: bool
+    deadline_ms: int
+
+    @property
+    def pressed(self) -> bool:
+        """Whether their answers are there before their claims."""
+        return self.highest is RungName.TIER_DEFAULT and not self.retried
 
 
 class Decider:
@@ -50,12 +86,9 @@ class Decider:
         self._making = making
         self._claims = claims
         self._telemetry = telemetry
-        self._pressed = Pressed(
-            assess=ladder.last_resort, making=making, claims=claims, telemetry=telemetry
-        )
         self._encode = msgspec.json.Encoder().encode
 
-    async def decide(
+    def asked(
         self,
         attempt: Attempt,
         canonical: bytes,
@@ -63,10 +96,11 @@ class Decider:
         caller: Caller,
         deadline: Deadline,
         deadline_ms: int,
+        told: Callable[[Answered | Exception], None],
         retry: int = 0,
         trace: Trace | None = None,
-    ) -> Decision:
-        """Decide one attempt, record the decision, return the answer.
+    ) -> Asked:
+        """An attempt that was received, to be decided with others.
 
         Args:
             attempt: checked.
@@ -74,42 +108,154 @@ class Decider:
             caller: whose attempt it is.
             deadline: when the answer must be there.
             deadline_ms: the deadline's whole length, for the record.
+            told: is told the answer; or `Conflict`, where the attempt id was used before for
+                another body.
             retry: how often the caller tried before.
             trace: of the caller, for the record and our span of it.
-
-        Raises:
-            Conflict: the attempt id was used before, for another body.
         """
-        candidate = self._making.candidate(attempt, caller.tenant, retry)
-        identity = body_hash(canonical)
-        asked = Asked(
-            candidate=candidate,
+        return Asked(
+            candidate=self._making.candidate(attempt, caller.tenant, retry),
             canonical=canonical,
-            identity=identity,
+            identity=body_hash(canonical),
             deadline=deadline,
             deadline_ms=deadline_ms,
             trace=trace,
+            told=told,
         )
-        highest = self._pressure.highest()
-        if highest is RungName.TIER_DEFAULT and not retry:
-            return await self._pressed.decide(asked)
-        claiming = self._claims.claim(caller.tenant, attempt.attempt_id, identity)
-        descent = await self._ladder.assess(
-            candidate, deadline, highest=highest, because=Reason.PRESSURE
-        )
-        if (before := await self._decided_before(claiming, deadline)) is not None:
-            return before
-        made = self._making.weighed(asked, descent)
-        answer = self._making.answer(made)
-        self._making.keep(made, answer)
-        self._claims.settle(caller.tenant, attempt.attempt_id, identity, self._encode(answer))
-        return answer
 
-    async def _decided_before(
-        self, claiming: asyncio.Future[Claim], deadline: Deadline
-    ) -> Decision | None:
-        """The answer to an earlier sending of the same attempt."""
-        if not claiming.done():
-            await asyncio.wait([claiming], timeout=deadline.share(CLAIM_MS_MAX, KEEP_MS) / 1_000)
-        claim = claiming.result() if claiming.done() else Claim(ClaimState.UNKNOWN)
-        return answered_before(claim, self._telemetry)
+    async def decide(self, batch: Sequence[Asked]) -> None:
+        """Decide attempts that begin together, record the decisions, tell the answers."""
+        self._pressure.begin()
+        ways: dict[_Way, list[Asked]] = {}
+        for asked in batch:
+            way = _Way(self._pressure.highest(), asked.candidate.retry > 0, asked.deadline_ms)
+            ways.setdefault(way, []).append(asked)
+        going = [
+            self._going(way, part)
+            for way, together in ways.items()
+            for part in (_parts(together, PRESSED_MAX) if way.pressed else [together])
+        ]
+        if len(going) == 1:
+            await going[0]
+        else:
+            await asyncio.gather(*going)
+
+    async def _going(self, way: _Way, batch: Sequence[Asked]) -> None:
+        """Decide attempts that go together; whatever happens, each is told something."""
+        results: Sequence[Answered | Exception]
+        try:
+            results = await (self._pressed(batch) if way.pressed else self._assessed(way, batch))
+        except Exception as error:  # noqa: BLE001 - handed to those who wait
+            results = [error] * len(batch)
+        for asked, result in zip(batch, results, strict=True):
+            try:
+                asked.told(result)
+            except Exception as error:  # noqa: BLE001 - of one who cannot be told, not of the others
+                self._making.bug("told", error)
+
+    async def _assessed(self, way: _Way, batch: Sequence[Asked]) -> list[Answered | Exception]:
+        """Claim, assess, answer."""
+        claiming = self._claims.claim_all(list(map(_id, batch)))
+        deadline = _earliest(batch)
+        descents = await self._ladder.assess(
+            [one.candidate for one in batch],
+            deadline,
+            highest=way.highest,
+            because=Reason.PRESSURE,
+        )
+        claims = await self._claimed(claiming, deadline, batch)
+        entries: list[Entry] = []
+        results = [
+            self._result(asked, descent, claim, entries)
+            for asked, descent, claim in zip(batch, descents, claims, strict=True)
+        ]
+        self._claims.settle_all(entries)
+        return results
+
+    async def _pressed(self, batch: Sequence[Asked]) -> list[Answered | Exception]:
+        """Assess on the last rung, answer, claim."""
+        deadline = _earliest(batch)
+        descents = await self._ladder.assess(
+            [one.candidate for one in batch],
+            deadline,
+            highest=RungName.TIER_DEFAULT,
+            because=Reason.PRESSURE,
+        )
+        made = [self._made(*both) for both in zip(batch, descents, strict=True)]
+        entries = [
+            Entry(_id(asked), one[1].body)
+            for asked, one in zip(batch, made, strict=True)
+            if not isinstance(one, Exception)
+        ]
+        if not entries:
+            return [one for one in made if isinstance(one, Exception)]
+        claims = iter(await self._claimed(self._claims.enter_all(entries), deadline, entries))
+        return [
+            one if isinstance(one, Exception) else self._kept(one, next(claims)) for one in made
+        ]
+
+    def _result(
+        self,
+        asked: Asked,
+        descent: Descent | RequestError,
+        claim: Claim,
+        entries: list[Entry],
+    ) -> Answered | Exception:
+        """What comes of an attempt that has its claim; a new answer is to be entered with it."""
+        try:
+            if (before := answered_before(claim, self._telemetry)) is not None:
+                return before
+        except Conflict as conflict:
+            return conflict
+        made = self._made(asked, descent)
+        if isinstance(made, Exception):
+            return made
+        self._making.keep(made[0], made[1].answer)
+        entries.append(Entry(_id(asked), made[1].body))
+        return made[1]
+
+    def _kept(self, made: tuple[Made, Answered], claim: Claim) -> Answered | Exception:
+        """The answer, recorded; or what was answered before."""
+        try:
+            if (before := answered_before(claim, self._telemetry)) is not None:
+                return before
+        except Conflict as conflict:
+            return conflict
+        self._making.keep(made[0], made[1].answer)
+        return made[1]
+
+    def _made(
+        self, asked: Asked, descent: Descent | RequestError
+    ) -> tuple[Made, Answered] | Exception:
+        """The answer; what goes wrong with one goes wrong with no other."""
+        if isinstance(descent, RequestError):
+            return descent
+        try:
+            made = self._making.weighed(asked, descent)
+            answer = self._making.answer(made)
+            return made, Answered(answer, self._encode(answer))
+        except Exception as error:  # noqa: BLE001 - handed to the one who waits
+            return error
+
+    async def _claimed(
+        self, claiming: Claiming, deadline: Deadline, of: Sequence[object]
+    ) -> list[Claim]:
+        """What the claims say; a store that is late has no say, nor has a bug."""
+        try:
+            return await claiming.claims(deadline.share(CLAIM_MS_MAX, KEEP_MS))
+        except Exception as error:  # noqa: BLE001 - costs a duplicate, never the answer
+            self._making.bug("claims", error)
+            return [Claim(ClaimState.UNKNOWN)] * len(of)
+
+
+def _id(asked: Asked) -> Id:
+    candidate = asked.candidate
+    return Id(candidate.tenant, candidate.attempt.attempt_id, asked.identity)
+
+
+def _earliest(batch: Sequence[Asked]) -> Deadline:
+    return min((one.deadline for one in batch), key=lambda deadline: deadline.expires_s)
+
+
+def _parts(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [items[at : at + size] for at in range(0, len(items), size)]

@@ -1,56 +1,78 @@
 """Requests that come close together begin together, so that they share what a batch costs.
 
-A decision has costs of its own and a share of those of its batch (a round trip, a call of the
-evaluator, a turn of the loop), and of one alone the batch's are the greater part. A scorer that
-begins whatever is there spends a core at half of what it can do: small batches, each at nearly the
-price of a large one. So batches begin at most every few milliseconds. Who comes after a pause
-begins at once; the wait is paid only where others came just before.
+A decision has costs of its own and a share of those of its batch (a task, a round trip, a call of
+the evaluator), and of one alone the batch's are the greater part. A scorer that begins whatever is
+there spends a core at half of what it can do: small batches, each at nearly the price of a large
+one. So while a few batches are under way, who comes waits for one of them to end, and begins with
+all that came meanwhile; at most `wait_ms`, since a batch may itself wait for a store that is slow.
+
+| traffic | batches | wait |
+|---|---|---|
+| light: fewer under way than `at_once` | of what came in one turn of the loop | none |
+| heavy | as large as what comes while another is worked on | as long as that takes |
+| heavy, and a store is slow | of what comes in `wait_ms` | `wait_ms` |
+
+That is group commit (DeWitt et al., 1984), of decisions: what is gathered grows with the load, and
+with it falls what each costs.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-
-from fallback.clock import Clock
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
 
 __all__ = ["Gathering"]
 
+ItemT = TypeVar("ItemT")
 
-class Gathering:
-    """When requests may begin. For one event loop."""
 
-    def __init__(self, clock: Clock, *, every_ms: float, told: Callable[[], None]) -> None:
-        """Let the first begin at once.
+class Gathering(Generic[ItemT]):
+    """Gathers requests and begins them. For one event loop."""
+
+    def __init__(
+        self,
+        begin: Callable[[list[ItemT]], Coroutine[Any, Any, None]],
+        *,
+        wait_ms: float,
+        at_once: int = 2,
+    ) -> None:
+        """Gather nothing yet.
 
         Args:
-            clock: monotonic.
-            every_ms: least time between two beginnings; 0 for none.
-            told: is told of each beginning, before those that begin.
+            begin: works on those that begin together; deals with its own errors.
+            wait_ms: longest wait for a batch under way; 0 for none.
+            at_once: batches under way from which on others wait; one is worked on while another
+                one waits for its stores.
         """
-        self._clock = clock
-        self._every_s = every_ms / 1_000
-        self._told = told
-        self._next_s = 0.0
-        self._waiting: list[asyncio.Future[None]] = []
+        self._begin = begin
+        self._wait_s = wait_ms / 1_000
+        self._at_once = at_once
+        self._waiting: list[ItemT] = []
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
 
-    def wait(self) -> asyncio.Future[None] | None:
-        """What to await before a request begins; None where it may begin at once."""
-        if not self._waiting:
-            now_s = self._clock.monotonic()
-            if now_s >= self._next_s:
-                self._next_s = now_s + self._every_s
-                self._told()
-                return None
-            asyncio.get_running_loop().call_later(self._next_s - now_s, self._begin)
-        began: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(began)
-        return began
+    def add(self, item: ItemT) -> None:
+        """Have a request begin, with others of its moment."""
+        self._waiting.append(item)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            if len(self._under_way) < self._at_once or not self._wait_s:
+                self._timer = loop.call_soon(self._go)
+            else:
+                self._timer = loop.call_later(self._wait_s, self._go)
 
-    def _begin(self) -> None:
-        self._next_s = self._clock.monotonic() + self._every_s
+    def _go(self) -> None:
+        """Begin what waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         waiting, self._waiting = self._waiting, []
-        self._told()
-        for began in waiting:
-            if not began.done():  # its request was cancelled
-                began.set_result(None)
+        task = asyncio.get_running_loop().create_task(self._begin(waiting))
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if self._waiting and len(self._under_way) < self._at_once:
+            self._go()

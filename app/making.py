@@ -10,13 +10,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from app.api.wire import Attempt, Decision
 from app.candidate import Candidate, entity_ids
 from app.event_time import EventTime
 from app.features.directory import Directory, MerchantEntry
 from app.features.spec import Entity
+from app.features.vector import Row
+from app.models.scorer import ModelScore
 from app.money import Rates
 from app.policy import Policy, Thresholds
 from app.record.made import Asked, Made, Versions
@@ -62,8 +64,7 @@ class Follower(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Weighed:
+class _Weighed(NamedTuple):
     """What comes of an assessment: see `Made`."""
 
     action: Action
@@ -82,7 +83,7 @@ class Making:
         in_force: InForce,
         brake: VelocityBrake,
         stand_in: StandIn | None,
-        last_resort: Callable[[Sequence[Candidate], Reason], list[Descent]],
+        last_resort: Callable[[Candidate, Reason], Descent],
         recorder: Recorder,
         signer: TokenSigner,
         telemetry: Telemetry,
@@ -136,10 +137,12 @@ class Making:
         """Act on an assessment; an approval takes from the stand-in budget."""
         try:
             weighed = self._weigh(asked.candidate, descent)
-        except Exception as error:  # noqa: BLE001 - see `_bug`
-            self._bug("policy", error)
-            (descent,) = self._last_resort([asked.candidate], Reason.BUG)
+        except Exception as error:  # noqa: BLE001 - see `bug`
+            self.bug("policy", error)
+            descent = self._last_resort(asked.candidate, Reason.BUG)
             weighed = self._weigh(asked.candidate, descent)
+        detail = descent.assessment.detail
+        row, scored = detail.get("row"), detail.get("scored")
         return Made(
             asked=asked,
             descent=descent,
@@ -148,6 +151,8 @@ class Making:
             reasons=weighed.reasons,
             withheld=weighed.withheld,
             versions=self._in_force.versions(),
+            row=row if isinstance(row, Row) else None,
+            scored=scored if isinstance(scored, ModelScore) else None,
         )
 
     def answer(self, made: Made) -> Decision:
@@ -162,13 +167,18 @@ class Making:
         """Record an answer, and tell whoever follows."""
         try:
             self._recorder.write(made.record(answer))
-        except Exception as error:  # noqa: BLE001 - see `_bug`
-            self._bug("record", error)
+        except Exception as error:  # noqa: BLE001 - see `bug`
+            self.bug("record", error)
         for follower in self._followers:
             try:
                 follower.decided(made, answer)
-            except Exception as error:  # noqa: BLE001 - see `_bug`
-                self._bug(type(follower).__name__.lower(), error)
+            except Exception as error:  # noqa: BLE001 - see `bug`
+                self.bug(type(follower).__name__.lower(), error)
+
+    def bug(self, where: str, error: Exception) -> None:
+        """What nobody expected is logged and counted; it costs accuracy, never the answer."""
+        log.error("bug in %s", where, exc_info=error)
+        self._telemetry.count("bugs", where)
 
     def _merchant(self, tenant: str, merchant_id: str) -> MerchantEntry | None:
         """The directory's entry; a directory that cannot be read is as good as none."""
@@ -177,8 +187,8 @@ class Making:
             return None
         try:
             return directory.get(tenant, merchant_id)
-        except Exception as error:  # noqa: BLE001 - see `_bug`
-            self._bug("directory", error)
+        except Exception as error:  # noqa: BLE001 - see `bug`
+            self.bug("directory", error)
             return None
 
     def _weigh(self, candidate: Candidate, descent: Descent) -> _Weighed:
@@ -203,8 +213,3 @@ class Making:
             return [MODEL_RISK]
         inputs = rule_inputs(candidate, self._in_force.policy())
         return [MODEL_RISK, *rules.evaluate(inputs).reasons]
-
-    def _bug(self, where: str, error: Exception) -> None:
-        """What nobody expected is logged and counted; it costs accuracy, never the answer."""
-        log.error("bug in %s", where, exc_info=error)
-        self._telemetry.count("bugs", where)

@@ -58,8 +58,7 @@ _InnerFraction = Annotated[float, Meta(ge=0.001, le=0.999)]
 _Cost = Annotated[float, Meta(ge=0, le=1e12)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thresholds:
+class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     """Probabilities of fraud from which an attempt is stepped up and declined.
 
     Equal ones mean that nothing is stepped up.

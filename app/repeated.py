@@ -7,6 +7,7 @@ import msgspec
 from app.api.problem import Conflict
 from app.api.wire import Decision
 from app.record.claims import Claim, ClaimState
+from app.record.made import Answered
 from app.telemetry import Telemetry
 
 __all__ = ["CLAIM_MS_MAX", "KEEP_MS", "answered_before"]
@@ -17,7 +18,7 @@ CLAIM_MS_MAX, KEEP_MS = 30.0, 5.0
 _decode = msgspec.json.Decoder(Decision).decode
 
 
-def answered_before(claim: Claim, telemetry: Telemetry) -> Decision | None:
+def answered_before(claim: Claim, telemetry: Telemetry) -> Answered | None:
     """The answer to an earlier sending of the attempt; None where it is to be decided.
 
     Args:
@@ -35,6 +36,6 @@ def answered_before(claim: Claim, telemetry: Telemetry) -> Decision | None:
     if claim.answer is None:
         return None
     try:
-        return _decode(claim.answer)
+        return Answered(_decode(claim.answer), claim.answer)
     except msgspec.MsgspecError:  # of a release with another answer: decided anew
         return None

@@ -96,8 +96,8 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         datastore_password_file: file with the datastores' password; empty for none.
         deadline_target_ms: what a decision should take at most.
         deadline_hard_ms: what a decision must take at most.
-        gather_ms: least time between the beginnings of two batches of requests; 0 for none. What
-            is added to an answer at most, where others were asked for just before.
+        gather_ms: longest wait of a request for a batch that is under way to end, so that it begins
+            with all that came meanwhile; 0 for none. See `app/gathering.py`.
         source_timeout_ms: longest wait for one source.
         counters_age_max_ms: counters older than this are stale: the ladder steps down.
         snapshot_age_max_h: a snapshot older than this is stale; 0 for no bound. No bound in the
@@ -153,7 +153,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     datastore_password_file: str = ""
     deadline_target_ms: Annotated[int, Meta(ge=20, le=1_000)] = 80
     deadline_hard_ms: Annotated[int, Meta(ge=20, le=1_000)] = 100
-    gather_ms: Annotated[float, Meta(ge=0, le=20)] = 2.0
+    gather_ms: Annotated[float, Meta(ge=0, le=20)] = 4.0
     source_timeout_ms: Annotated[int, Meta(ge=1, le=500)] = 25
     counters_age_max_ms: Annotated[int, Meta(ge=100)] = 30_000
     snapshot_age_max_h: Annotated[float, Meta(ge=0)] = 36.0

@@ -61,7 +61,7 @@ class Shadow:
         """Whether there is one."""
         return self._model.value is not None
 
-    async def score(self, candidate: Candidate, row: Row | None, deadline: Deadline) -> Shadowed:
+    def score(self, candidate: Candidate, row: Row | None, deadline: Deadline) -> Shadowed:
         """Score an attempt, on the row that the live model saw.
 
         Args:
@@ -76,12 +76,15 @@ class Shadow:
         if artifact is None:
             raise ModelUnavailable("the shadow was withdrawn")
         if row is None:
-            row = self._batch.row(candidate)
+            (read,) = self._batch.rows([candidate])
+            if isinstance(read, Exception):
+                raise read
+            row = read
         rung = RungName.BATCH
         if row.streaming is not None:
             rung = RungName.FULL
             # The live model may have been trained to do without what this one needs.
             if missing := row.streaming.missing.difference(artifact.facts.masked):
                 raise SourceUnavailable(f"counters are missing for {', '.join(sorted(missing))}")
-        scored = await self._scorers[rung].score(row, deadline)
+        (scored,) = self._scorers[rung].score([row], deadline)
         return Shadowed(version=scored.artifact.version, rung=rung, score=scored.probability)

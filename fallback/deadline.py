@@ -18,13 +18,17 @@ __all__ = ["Deadline"]
 
 
 class Deadline:
-    """An instant by which the answer must be ready. All figures are in milliseconds."""
+    """An instant by which the answer must be ready. All figures are in milliseconds.
 
-    __slots__ = ("_clock", "_expires_s", "_started_s")
+    Attributes:
+        expires_s: the instant, by the clock.
+    """
+
+    __slots__ = ("_clock", "_started_s", "expires_s")
 
     def __init__(self, *, started_s: float, expires_s: float, clock: Clock) -> None:
         self._started_s = started_s
-        self._expires_s = expires_s
+        self.expires_s = expires_s
         self._clock = clock
 
     @classmethod
@@ -40,15 +44,17 @@ class Deadline:
         Raises:
             ValueError: if either figure is negative or not finite.
         """
-        for name, value in (("budget_ms", budget_ms), ("already_spent_ms", already_spent_ms)):
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} must be finite and not negative, got {value}")
+        if not (0 <= budget_ms < math.inf and 0 <= already_spent_ms < math.inf):
+            raise ValueError(
+                f"budget_ms and already_spent_ms must be finite and not negative, got {budget_ms}"
+                f" and {already_spent_ms}"
+            )
         started_s = clock.monotonic() - already_spent_ms / 1000
         return cls(started_s=started_s, expires_s=started_s + budget_ms / 1000, clock=clock)
 
     def remaining_ms(self) -> float:
         """Time left; negative once it is past, by how much."""
-        return (self._expires_s - self._clock.monotonic()) * 1000
+        return (self.expires_s - self._clock.monotonic()) * 1000
 
     def elapsed_ms(self) -> float:
         """Time since the request began, what was already spent included."""

@@ -2,6 +2,9 @@
 
     full -> batch -> rules -> tier_default
 
+Attempts that begin together descend together, since much of what a rung does costs per call and not
+per attempt. Each has its own descent: those that a rung cannot answer go on to the next one.
+
 Steps are tried from the top. One is passed over, with its reason in `not_higher`, when
 
 | condition | reason |
@@ -15,8 +18,8 @@ Steps are tried from the top. One is passed over, with its reason in `not_higher
 | it raises anything else | `bug`, and the event carries the exception |
 
 The last rung is total: synchronous, no I/O, nothing that can fail. So the descent ends with an
-assessment whatever happens above. Two things leave it early: cancellation of the task, and a
-`RequestError`, which no rung could answer any better.
+assessment whatever happens above. Two things leave it early: cancellation of the task, and, for its
+own attempt, a `RequestError`, which no rung could answer any better.
 
 The guard of a step is `max(needed_ms, remaining - reserve_ms)`: the reserve belongs to the lower
 rungs, and a step that is tried at all gets what it says it needs. The guard is the last resort.
@@ -32,7 +35,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from fallback.bulkhead import Bulkhead
 from fallback.clock import Clock
@@ -93,8 +96,7 @@ class Step(Generic[AttemptT]):
             raise ValueError(f"needed_ms must not be negative, got {self.needed_ms}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Descent:
+class Descent(NamedTuple):
     """Which rung answered, what it said, and why no higher one did.
 
     Attributes:
@@ -145,91 +147,90 @@ class Ladder(Generic[AttemptT]):
 
     async def assess(
         self,
-        attempt: AttemptT,
+        attempts: Sequence[AttemptT],
         deadline: Deadline,
         *,
         highest: RungName = RungName.FULL,
         because: Reason = Reason.PRESSURE,
-    ) -> Descent:
-        """Assess one attempt on the highest rung that can.
+    ) -> list[Descent | RequestError]:
+        """Assess attempts, each on the highest rung that can.
 
         Args:
-            attempt: what the rungs assess.
-            deadline: when the answer must be there.
+            attempts: what the rungs assess, at least one.
+            deadline: the earliest by which one of their answers must be there.
             highest: the rung to start from; those above are not tried.
             because: the reason given for those.
 
+        Returns:
+            In order, the descent of each; or the `RequestError` by which a rung finds the request
+            itself at fault.
+
         Raises:
-            RequestError: if a rung finds the request itself at fault.
             asyncio.CancelledError: if the task is cancelled.
         """
-        started_s = self._clock.monotonic()
-        not_higher: dict[RungName, Reason] = {}
+        going = _Going(attempts, self._clock.monotonic())
         for step in self._steps:
             name = step.rung.name
             if _HEIGHT[name] > _HEIGHT[highest]:
-                not_higher[name] = because
-                self._emit(RungSkipped(rung=name, reason=because, elapsed_ms=0.0))
+                going.pass_over(name, because)
+                self._emit(
+                    RungSkipped(rung=name, reason=because, elapsed_ms=0.0, attempts=len(going.left))
+                )
                 continue
             tried_s = self._clock.monotonic()
-            outcome = await self._try(step, attempt, deadline)
-            if isinstance(outcome, Assessment):
-                return self._taken(name, outcome, not_higher, started_s, tried_s)
-            lost_ms = (self._clock.monotonic() - tried_s) * 1000
-            skipped = _skipped(name, outcome, lost_ms)
-            not_higher[name] = skipped.reason
-            self._emit(skipped)
+            outcomes = await self._try(step, going.attempts(), deadline)
+            now_s = self._clock.monotonic()
+            for event in going.settle(name, outcomes, tried_s=tried_s, now_s=now_s):
+                self._emit(event)
+            if not going.left:
+                return going.descents()
         tried_s = self._clock.monotonic()
-        assessment = self._last.assess(attempt)
-        return self._taken(self._last.name, assessment, not_higher, started_s, tried_s)
+        assessments = list(map(self._last.assess, going.attempts()))
+        now_s = self._clock.monotonic()
+        for event in going.settle(self._last.name, assessments, tried_s=tried_s, now_s=now_s):
+            self._emit(event)
+        return going.descents()
 
-    def last_resort(self, attempts: Sequence[AttemptT], because: Reason) -> list[Descent]:
-        """The last rung's assessments, where none above it is to be tried.
+    def last_resort(self, attempt: AttemptT, because: Reason) -> Descent:
+        """The last rung's assessment, where none above it is to be tried.
 
         Args:
-            attempts: what it assesses, at least one.
+            attempt: what it assesses.
             because: the reason given for the others.
         """
         started_s = self._clock.monotonic()
-        assessments = list(map(self._last.assess, attempts))
-        elapsed_ms = (self._clock.monotonic() - started_s) * 1000 / len(attempts)
+        assessment = self._last.assess(attempt)
+        elapsed_ms = (self._clock.monotonic() - started_s) * 1000
         not_higher = {step.rung.name: because for step in self._steps}
         for name in not_higher:
-            self._emit(
-                RungSkipped(rung=name, reason=because, elapsed_ms=0.0, attempts=len(attempts))
-            )
-        self._emit(RungTaken(rung=self._last.name, elapsed_ms=elapsed_ms, attempts=len(attempts)))
-        return [
-            Descent(
-                rung=self._last.name,
-                assessment=assessment,
-                not_higher=not_higher,
-                elapsed_ms=elapsed_ms,
-            )
-            for assessment in assessments
-        ]
+            self._emit(RungSkipped(rung=name, reason=because, elapsed_ms=0.0))
+        self._emit(RungTaken(rung=self._last.name, elapsed_ms=elapsed_ms))
+        return Descent(
+            rung=self._last.name,
+            assessment=assessment,
+            not_higher=not_higher,
+            elapsed_ms=elapsed_ms,
+        )
 
     async def _try(
-        self, step: Step[AttemptT], attempt: AttemptT, deadline: Deadline
-    ) -> Assessment | BaseException:
-        """The step's assessment, or the failure that sends the attempt one rung down."""
+        self, step: Step[AttemptT], attempts: Sequence[AttemptT], deadline: Deadline
+    ) -> Sequence[Assessment | BaseException]:
+        """For each attempt the step's assessment, or the failure that sends it one rung down."""
         try:
-            return await self._guarded(step, attempt, deadline)
-        except RequestError:
-            raise
+            return await self._guarded(step, attempts, deadline)
         except Exception as error:  # noqa: BLE001 - a bug costs accuracy, never the answer
-            return error
+            return [error] * len(attempts)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
             # Nobody cancelled this task: something it shares with others was cancelled below
             # it, such as a coalesced read, and the rung let that through.
-            return error
+            return [error] * len(attempts)
 
     async def _guarded(
-        self, step: Step[AttemptT], attempt: AttemptT, deadline: Deadline
-    ) -> Assessment:
+        self, step: Step[AttemptT], attempts: Sequence[AttemptT], deadline: Deadline
+    ) -> Sequence[Assessment | Exception]:
         if not step.enabled():
             raise Disabled
         if not deadline.allows(step.needed_ms):
@@ -239,32 +240,96 @@ class Ladder(Generic[AttemptT]):
             guard = asyncio.timeout(guard_ms / 1000)
             try:
                 async with guard:
-                    return await step.rung.assess(attempt, deadline)
+                    outcomes = await step.rung.assess(attempts, deadline)
             except TimeoutError as error:
                 if guard.expired():
                     raise RungOverrun(f"cut off after {guard_ms:.1f} ms") from error
                 raise
+        if len(outcomes) != len(attempts):
+            raise RuntimeError(f"{len(outcomes)} assessments of {len(attempts)} attempts")
+        return outcomes
 
-    def _taken(
+
+class _Going(Generic[AttemptT]):
+    """Attempts on their way down, and what has come of each.
+
+    Attributes:
+        left: places of those that no rung has answered yet.
+    """
+
+    def __init__(self, attempts: Sequence[AttemptT], started_s: float) -> None:
+        self.left = list(range(len(attempts)))
+        self._attempts = attempts
+        self._started_s = started_s
+        self._done: list[Descent | RequestError | None] = [None] * len(attempts)
+        self._not_higher: list[dict[RungName, Reason]] = [{} for _ in attempts]
+
+    def attempts(self) -> Sequence[AttemptT]:
+        """Those that are left."""
+        if len(self.left) == len(self._attempts):
+            return self._attempts
+        return [self._attempts[at] for at in self.left]
+
+    def descents(self) -> list[Descent | RequestError]:
+        """What came of each."""
+        return [done for done in self._done if done is not None]
+
+    def pass_over(self, rung: RungName, reason: Reason) -> None:
+        """A rung is not tried for those that are left."""
+        for at in self.left:
+            self._not_higher[at][rung] = reason
+
+    def settle(
         self,
         rung: RungName,
-        assessment: Assessment,
-        not_higher: Mapping[RungName, Reason],
-        started_s: float,
+        outcomes: Sequence[Assessment | BaseException],
+        *,
         tried_s: float,
-    ) -> Descent:
-        now_s = self._clock.monotonic()
-        self._emit(RungTaken(rung=rung, elapsed_ms=(now_s - tried_s) * 1000))
-        elapsed_ms = (now_s - started_s) * 1000
-        return Descent(
-            rung=rung, assessment=assessment, not_higher=not_higher, elapsed_ms=elapsed_ms
-        )
+        now_s: float,
+    ) -> list[RungTaken | RungSkipped]:
+        """Take in what a rung says of those that are left; what there is to tell of it."""
+        tried_ms, elapsed_ms = (now_s - tried_s) * 1000, (now_s - self._started_s) * 1000
+        tried, self.left = self.left, []
+        failed: dict[int, list[BaseException]] = {}  # one error may be of many attempts
+        answered = 0
+        for at, outcome in zip(tried, outcomes, strict=True):
+            if isinstance(outcome, Assessment):
+                answered += 1
+                self._done[at] = Descent(
+                    rung=rung,
+                    assessment=outcome,
+                    not_higher=self._not_higher[at],
+                    elapsed_ms=elapsed_ms,
+                )
+            elif isinstance(outcome, RequestError):
+                self._done[at] = outcome
+            else:
+                self.left.append(at)
+                self._not_higher[at][rung] = _reason(outcome)
+                failed.setdefault(id(outcome), []).append(outcome)
+        told: list[RungTaken | RungSkipped] = [
+            _skipped(rung, of[0], tried_ms, attempts=len(of)) for of in failed.values()
+        ]
+        if answered:
+            told.append(RungTaken(rung=rung, elapsed_ms=tried_ms, attempts=answered))
+        return told
 
 
-def _skipped(rung: RungName, error: BaseException, elapsed_ms: float) -> RungSkipped:
+def _reason(error: BaseException) -> Reason:
+    """An expected failure's own; the rest is a bug."""
+    return error.reason if isinstance(error, RungError) else Reason.BUG
+
+
+def _skipped(
+    rung: RungName, error: BaseException, elapsed_ms: float, *, attempts: int
+) -> RungSkipped:
     """What to say of a rung that failed: expected failures by name, the rest as a bug."""
-    if isinstance(error, RungError):
-        return RungSkipped(rung=rung, reason=error.reason, elapsed_ms=elapsed_ms, detail=str(error))
+    expected = isinstance(error, RungError)
     return RungSkipped(
-        rung=rung, reason=Reason.BUG, elapsed_ms=elapsed_ms, detail=repr(error), bug=error
+        rung=rung,
+        reason=_reason(error),
+        elapsed_ms=elapsed_ms,
+        detail=str(error) if expected else repr(error),
+        bug=None if expected else error,
+        attempts=attempts,
     )

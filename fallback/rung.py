@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from types import MappingProxyType
+from typing import NamedTuple, Protocol, TypeVar
 
 from fallback.deadline import Deadline
 
@@ -45,8 +45,7 @@ class Reason(enum.StrEnum):
     BUG = "bug"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assessment:
+class Assessment(NamedTuple):
     """What a rung says of one attempt, before policy.
 
     Attributes:
@@ -63,20 +62,26 @@ class Assessment:
     action: Action | None
     ranking: float
     reason_codes: Sequence[str] = ()
-    detail: Mapping[str, object] = field(default_factory=dict)
+    detail: Mapping[str, object] = MappingProxyType({})
 
 
 AttemptT_contra = TypeVar("AttemptT_contra", contravariant=True)
 
 
 class Rung(Protocol[AttemptT_contra]):
-    """One way to assess an attempt. Raises `fallback.errors.RungError` when it cannot."""
+    """One way to assess attempts. What it cannot assess is a `fallback.errors.RungError`."""
 
     @property
     def name(self) -> RungName:
         """The rung's name on the wire."""
         ...
 
-    async def assess(self, attempt: AttemptT_contra, deadline: Deadline) -> Assessment:
-        """Assess one attempt within the deadline, or raise."""
+    async def assess(
+        self, attempts: Sequence[AttemptT_contra], deadline: Deadline
+    ) -> Sequence[Assessment | Exception]:
+        """Assess attempts within the deadline: for each, in order, what it says or why it cannot.
+
+        Raises:
+            Exception: why it cannot assess any of them.
+        """
         ...

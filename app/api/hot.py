@@ -1,4 +1,4 @@
-"""The hot route, `POST /v1/decisions`, as plain ASGI in front of the FastAPI app.
+"""The hot route, `POST /v1/decisions`, in front of the FastAPI app.
 
 Routing, validation and middleware of a framework cost ten times what this does, and every
 millisecond is taken from the rungs. Everything else goes through to the app behind.
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
-import msgspec
-
-from app.api.auth import Keys, Scope
-from app.api.problem import PROBLEM_JSON, MethodNotAllowed, RequestProblem
+from app.api.auth import Caller, Keys, Scope
+from app.api.problem import PROBLEM_JSON, Failed, MethodNotAllowed, RequestProblem
 from app.api.reading import read_attempt, read_deadline_ms, read_retry, read_trace
 from app.api.request import (
     BODY_WAIT_S,
@@ -24,21 +23,50 @@ from app.api.request import (
     check_media_type,
     headers_of,
 )
-from app.api.wire import Decision
 from app.decide import Decider
 from app.gathering import Gathering
+from app.record.made import Answered, Asked
 from app.telemetry import Telemetry
 from fallback.clock import Clock
 from fallback.deadline import Deadline
 
-__all__ = ["Front", "LoopLag"]
+__all__ = ["Answer", "Front", "LoopLag", "Respond"]
 
 Scope_ = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope_, Receive, Send], Awaitable[None]]
 
 PATH = "/v1/decisions"
+JSON = (b"content-type", b"application/json")
+PROBLEM = (b"content-type", PROBLEM_JSON.encode())
 log = logging.getLogger(__name__)
+
+
+class Answer(NamedTuple):
+    """A response.
+
+    Attributes:
+        status: of HTTP.
+        headers: names in lower case, the body's length among them.
+        body: content.
+    """
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+
+
+Respond = Callable[[Answer], None]
+
+
+class _Admitted(NamedTuple):
+    """A request whose headers will do."""
+
+    headers: dict[bytes, bytes]
+    caller: Caller
+    deadline: Deadline
+    deadline_ms: int
+    retry: int
 
 
 class LoopLag:
@@ -72,7 +100,13 @@ class LoopLag:
 
 
 class Front:
-    """The ASGI front."""
+    """The ASGI front; and, for requests that are there as a whole, a way round ASGI.
+
+    The way round (`take`) makes no task and no message: a request joins those of its moment, and is
+    answered by a callback. `app/server.py` hands over what came in one piece.
+    """
+
+    path = PATH.encode()
 
     def __init__(
         self,
@@ -83,7 +117,7 @@ class Front:
         telemetry: Telemetry,
         clock: Clock,
         lag: LoopLag,
-        gathering: Gathering,
+        gather_ms: float,
         deadline_ms: int,
         body_wait_s: float = BODY_WAIT_S,
     ) -> None:
@@ -96,7 +130,7 @@ class Front:
             telemetry: counts.
             clock: monotonic.
             lag: estimate of the wait before a request is looked at.
-            gathering: says when a request that was read may begin.
+            gather_ms: longest wait of a request for those that it begins with.
             deadline_ms: what a decision has when the caller asks for nothing less.
             body_wait_s: longest wait for a body that comes in pieces.
         """
@@ -106,33 +140,54 @@ class Front:
         self._telemetry = telemetry
         self._clock = clock
         self._lag = lag
-        self._gathering = gathering
+        self._gathering: Gathering[Asked] = Gathering(self._decide, wait_ms=gather_ms)
         self._deadline_ms = deadline_ms
         self._body_wait_s = body_wait_s
-        self._encode = msgspec.json.Encoder().encode
 
     async def __call__(self, scope: Scope_, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http" or scope["path"] != PATH:
             await self._behind(scope, receive, send)
             return
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         try:
-            answer = await self._decide(scope, receive)
+            admitted = self._admitted(scope["headers"], scope["method"])
+            body = await body_of(admitted.headers, receive, self._body_wait_s)
         except RequestProblem as problem:
-            self._telemetry.count("requests_refused", str(problem.status))
-            headers = [(b"content-type", PROBLEM_JSON.encode()), *problem.headers]
-            await _send(send, problem.status, headers, problem.body(PATH))
+            self._refuse(problem, answered.set_result)
         except ClientGone:
             self._telemetry.count("requests_refused", "499")
+            return
+        except Exception as error:  # noqa: BLE001 - answered as a problem, like any other
+            self._fail(error, answered.set_result)
         else:
-            self._telemetry.answered(answer.rung, answer.action, answer.took_ms)
-            headers = [(b"content-type", b"application/json")]
-            await _send(send, 200, headers, self._encode(answer))
+            self._enter(admitted, body, answered.set_result)
+        status, headers, content = await answered
+        await send({"type": "http.response.start", "status": status, "headers": list(headers)})
+        await send({"type": "http.response.body", "body": content})
 
-    async def _decide(self, scope: Scope_, receive: Receive) -> Decision:
-        if scope["method"] != "POST":
+    def take(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, respond: Respond) -> None:
+        """Answer one request that is there as a whole.
+
+        Args:
+            headers: names in lower case.
+            body: of at most `BODY_BYTES_MAX`.
+            respond: is called once, soon or later.
+        """
+        try:
+            admitted = self._admitted(headers)
+        except RequestProblem as problem:
+            self._refuse(problem, respond)
+        except Exception as error:  # noqa: BLE001 - of this request, not of its connection
+            self._fail(error, respond)
+        else:
+            self._enter(admitted, body, respond)
+
+    def _admitted(self, raw: Iterable[tuple[bytes, bytes]], method: str = "POST") -> _Admitted:
+        """Whose request it is, and until when it has to be answered."""
+        if method != "POST":
             raise MethodNotAllowed("POST")
-        headers = headers_of(scope["headers"])
+        headers = headers_of(raw)
         caller = self._keys().authenticate(headers.get(b"x-api-key"), Scope.DECIDE)
         asked_ms = read_deadline_ms(headers.get(b"x-deadline-ms"))
         deadline_ms = min(asked_ms or self._deadline_ms, self._deadline_ms)
@@ -141,22 +196,55 @@ class Front:
         )
         retry = read_retry(headers.get(b"x-attempt-retry"))
         check_media_type(headers)
-        body = await body_of(headers, receive, self._body_wait_s)
-        if (gathering := self._gathering.wait()) is not None:
-            await gathering
-        attempt, canonical = read_attempt(body)
-        return await self._decider().decide(
-            attempt,
-            canonical,
-            caller=caller,
-            deadline=deadline,
-            deadline_ms=deadline_ms,
-            retry=retry,
-            trace=read_trace(headers.get(b"traceparent")),
-        )
+        return _Admitted(headers, caller, deadline, deadline_ms, retry)
+
+    def _enter(self, admitted: _Admitted, body: bytes, respond: Respond) -> None:
+        """Read an attempt and have it decided."""
+        try:
+            attempt, canonical = read_attempt(body)
+            asked = self._decider().asked(
+                attempt,
+                canonical,
+                caller=admitted.caller,
+                deadline=admitted.deadline,
+                deadline_ms=admitted.deadline_ms,
+                retry=admitted.retry,
+                trace=read_trace(admitted.headers.get(b"traceparent")),
+                told=partial(self._told, respond),
+            )
+        except RequestProblem as problem:
+            self._refuse(problem, respond)
+        except Exception as error:  # noqa: BLE001 - of this request, not of its connection
+            self._fail(error, respond)
+        else:
+            self._gathering.add(asked)
+
+    async def _decide(self, batch: list[Asked]) -> None:
+        await self._decider().decide(batch)
+
+    def _told(self, respond: Respond, result: Answered | Exception) -> None:
+        """Hand an answer over."""
+        if isinstance(result, RequestProblem):
+            self._refuse(result, respond)
+        elif isinstance(result, Exception):
+            self._fail(result, respond)
+        else:
+            answer, body = result
+            self._telemetry.answered(answer.rung, answer.action, answer.took_ms)
+            respond(Answer(200, (JSON, _length(body)), body))
+
+    def _refuse(self, problem: RequestProblem, respond: Respond) -> None:
+        self._telemetry.count("requests_refused", str(problem.status))
+        body = problem.body(PATH)
+        respond(Answer(problem.status, (PROBLEM, *problem.headers, _length(body)), body))
+
+    def _fail(self, error: Exception, respond: Respond) -> None:
+        """A bug that cost an answer: the one thing that must never happen."""
+        log.error("an attempt was not decided", exc_info=error)
+        self._telemetry.count("bugs", "front")
+        body = Failed("The attempt was not decided: a fault of the service.").body(PATH)
+        respond(Answer(500, (PROBLEM, _length(body)), body))
 
 
-async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    headers.append((b"content-length", str(len(body)).encode("ascii")))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _length(body: bytes) -> tuple[bytes, bytes]:
+    return b"content-length", b"%d" % len(body)

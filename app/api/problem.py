@@ -10,6 +10,7 @@ RequestProblem
 ├── UnsupportedMediaType   415
 ├── Malformed              400  not JSON, not UTF-8, a key twice, a bad header
 ├── Invalid                422  JSON of the wrong shape; names the field
+├── Failed                 500  a bug of ours
 └── NotTaken               503  an outcome or label could not be kept; send it again
 """
 
@@ -24,6 +25,7 @@ from app.api.wire import FieldProblem, Problem
 __all__ = [
     "PROBLEM_JSON",
     "Conflict",
+    "Failed",
     "Forbidden",
     "Invalid",
     "Malformed",
@@ -170,3 +172,11 @@ class NotTaken(RequestProblem):
     status = 503
     slug = "not-taken"
     title = "Not taken"
+
+
+class Failed(RequestProblem):
+    """A fault of the service."""
+
+    status = 500
+    slug = "failed"
+    title = "A fault of the service"

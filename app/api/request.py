@@ -47,6 +47,8 @@ def check_media_type(headers: dict[bytes, bytes]) -> None:
     Raises:
         UnsupportedMediaType: it is something else.
     """
+    if headers.get(b"content-type") == b"application/json" and b"content-encoding" not in headers:
+        return
     kind, _, parameters = headers.get(b"content-type", b"").partition(b";")
     if kind.strip().lower() != b"application/json":
         raise UnsupportedMediaType(

@@ -6,7 +6,8 @@ key that the operator pinned, and never goes back to an older number unless told
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,8 @@ from app.record.signing import Signer
 __all__ = ["Directory", "MerchantEntry", "load_directory", "publish_directory"]
 
 KIND = "merchants"
+# Entries that are kept decoded, about 1 KB each.
+KNOWN_MAX = 16_384
 
 
 class MerchantEntry(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -92,16 +95,26 @@ class Directory:
     """The merchant directory in use; any number of threads may read it."""
 
     def __init__(self, mapped: MappedFile) -> None:
-        self._mapped = mapped
-        self._decoder = msgspec.msgpack.Decoder(MerchantEntry)
+        decode = msgspec.msgpack.Decoder(MerchantEntry).decode
+        # Merchants come again and again.
+        self._look_up = lru_cache(maxsize=KNOWN_MAX)(partial(_look_up, mapped, decode))
         self.version = mapped.version
         self.number = mapped.manifest.number
         self.facts = msgspec.convert(mapped.manifest.facts, DirectoryFacts)
 
     def get(self, tenant: str, merchant_id: str) -> MerchantEntry | None:
         """A merchant's entry; None for one that is not listed."""
-        (raw,) = self._mapped.get((row_key(tenant, Entity.MERCHANT, merchant_id),))
-        return None if raw is None else self._decoder.decode(raw)
+        return self._look_up(tenant, merchant_id)
+
+
+def _look_up(
+    mapped: MappedFile,
+    decode: Callable[[bytes], MerchantEntry],
+    tenant: str,
+    merchant_id: str,
+) -> MerchantEntry | None:
+    (raw,) = mapped.get((row_key(tenant, Entity.MERCHANT, merchant_id),))
+    return None if raw is None else decode(raw)
 
 
 def load_directory(folder: Path, version: str, *, trusted: Path) -> Directory:

@@ -6,9 +6,9 @@ Totals add, bitmaps OR, newest times take the maximum; formulas follow once all 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -39,8 +39,7 @@ _STATES = np.array(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Streaming:
+class Streaming(msgspec.Struct, frozen=True, kw_only=True):
     """Streaming inputs of one attempt, merged over the sources.
 
     Attributes:
@@ -78,8 +77,7 @@ class Streaming:
         return frozenset(found)
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """What one attempt asks for; see `app.features.online.OnlineStore.read`."""
 
     tenant: str
@@ -88,8 +86,7 @@ class Ask:
     as_of_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """One source's answer to a batch.
 
     Attributes:
@@ -189,10 +186,13 @@ class Merge:
         self._sources += 1
         shards = len(reply.shards)
         usable = [self._noted(reply.region, at, own) for at, own in enumerate(reply.shards)]
+        if all(usable):
+            self._answered += self._mapped
+            for keys, parts in zip(self._keys, self._parts, strict=True):
+                parts.append(_Part(reply.region, keys, reply.values))
+            return
         for at, keys in enumerate(self._keys):
-            asked = keys
-            if not all(usable):
-                asked = [(row, name) for row, name in keys if usable[shard_of(name, shards)]]
+            asked = [(row, name) for row, name in keys if usable[shard_of(name, shards)]]
             self._answered[[row for row, _ in asked], at] += 1
             self._parts[at].append(_Part(reply.region, asked, reply.values))
 
@@ -257,7 +257,7 @@ class Merge:
 
     def results(
         self, as_of_ms: int | Int64s, *, read_ms: int | None = None
-    ) -> list[Streaming | BaseException]:
+    ) -> list[Streaming | Exception]:
         """What each attempt gets.
 
         Args:

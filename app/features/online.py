@@ -1,22 +1,23 @@
 """Streaming counters as read at decision time, from one datastore per home region.
 
-All attempts that wait in the same loop turn are read with one MGET a source and shard, decoded
-with numpy for the whole batch, and merged over the sources by each aggregate's own operator:
-totals add, bitmaps OR, newest times take the maximum. Every shard stands behind a breaker of its
-own. What a shard that is away would have known is unavailable, for the entities that live on it,
-and the share of the regions that did answer is an input of the model.
+Attempts that begin together are read with one MGET a source and shard, decoded for the whole batch,
+and merged over the sources by each aggregate's own operator: totals add, bitmaps OR, newest times
+take the maximum. Every shard stands behind a breaker of its own. What a shard that is away would
+have known is unavailable, for the entities that live on it, and the share of the regions that did
+answer is an input of the model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import msgspec
 import numpy as np
 
-from app.coalesce import Coalescer, together
 from app.features.applier import APPLIED_KEY, Applied, shard_of
+from app.features.guarded import GuardedShard, came
 from app.features.merge import Ask, Merge, MergePlan, Reply, Streaming
 from app.features.shard import ShardClient
 from app.features.spec import Entity, FeatureSet
@@ -30,9 +31,15 @@ from fallback.errors import (
     SourceUnavailable,
 )
 
-__all__ = ["OnlineStore", "Reply", "Source", "Streaming"]
-
-BATCH_MAX = 128
+__all__ = [
+    "OnlineStore",
+    "Reading",
+    "Reply",
+    "Source",
+    "Streaming",
+    "ValuesRead",
+    "replied",
+]
 
 
 class Source:
@@ -51,61 +58,128 @@ class Source:
         self.region = region
         self.shards = tuple(shards)
         self.breakers = tuple(breakers)
-        self._shards = tuple(zip(shards, breakers, strict=True))
+        both = list(zip(shards, breakers, strict=True))
+        self._counters = [GuardedShard(*one, judge=self._judged) for one in both]
+        self._others = [GuardedShard(*one) for one in both]
+        self._known: tuple[bytes | None, Applied | RungError] = (None, _cold(region))
+
+    def ask(self, names: Sequence[str]) -> SourceRead:
+        """Ask for counters; what is asked in this turn leaves together, or with `flush`."""
+        parts: list[Sequence[str]] = [names]
+        if len(self._counters) > 1:
+            split: list[list[str]] = [[] for _ in self._counters]
+            for name in names:
+                split[shard_of(name, len(split))].append(name)
+            parts = [*split]
+        return SourceRead(
+            self,
+            parts,
+            [
+                shard.submit("MGET", APPLIED_KEY, *part)
+                for shard, part in zip(self._counters, parts, strict=True)
+            ],
+        )
 
     async def fetch(self, names: Sequence[str]) -> Reply:
-        """Read keys. What a shard cannot give is left out, with the reason."""
-        by_shard: list[Sequence[str]] = [names]
-        if len(self._shards) > 1:
-            parts: list[list[str]] = [[] for _ in self._shards]
-            for name in names:
-                parts[shard_of(name, len(parts))].append(name)
-            by_shard = [*parts]
-        replies = await together([self._read(at, part) for at, part in enumerate(by_shard)])
-        values = {
-            name: value
-            for part, (_, found) in zip(by_shard, replies, strict=True)
-            for name, value in zip(part, found, strict=False)
-            if value is not None
-        }
-        return Reply(self.region, values, tuple(own for own, _ in replies))
+        """Ask for counters and wait for them."""
+        asked = self.ask(names)
+        await replied(asked.replies)
+        return asked.reply()
 
-    async def values(self, names: Sequence[str]) -> dict[str, bytes]:
-        """Read keys that are no counters, so that nothing has to be applied. Never fails.
-
-        Returns:
-            Value by key, of those that are there; none of a shard that is away.
-        """
-        by_shard: dict[int, list[str]] = {}
+    def ask_values(self, names: Sequence[str]) -> ValuesRead:
+        """Ask for keys that are no counters, so that nothing has to be applied."""
+        parts: dict[int, list[str]] = {}
         for name in names:
-            by_shard.setdefault(shard_of(name, len(self._shards)), []).append(name)
-        parts = await together([self._values(at, part) for at, part in by_shard.items()])
-        return {name: value for part in parts for name, value in part.items()}
+            parts.setdefault(shard_of(name, len(self._others)), []).append(name)
+        return ValuesRead(
+            [*parts.values()],
+            [self._others[at].submit("MGET", *part) for at, part in parts.items()],
+        )
+
+    def flush(self) -> None:
+        """Send what was asked at once."""
+        for shard in self.shards:
+            shard.flush()
+
+    def applied(self, raw: bytes | None) -> Applied | RungError:
+        """What a shard's marker says, or why its counters cannot be used."""
+        known, said = self._known  # of a store of one shard it changes with each transaction only
+        if raw != known or raw is None:
+            said = _applied(raw, self.region)
+            self._known = raw, said
+        return said
 
     async def close(self) -> None:
         """Close the connections."""
-        for shard, _ in self._shards:
+        for shard in self.shards:
             await shard.close()
 
-    async def _read(
-        self, at: int, names: Sequence[str]
-    ) -> tuple[Applied | RungError, Sequence[bytes | None]]:
-        shard, breaker = self._shards[at]
-        try:
-            with breaker.call():
-                reply = await shard.submit("MGET", APPLIED_KEY, *names)
-                return _applied(reply[0], self.region), reply[1:]
-        except RungError as error:
-            return error, ()
+    def _judged(self, reply: Sequence[bytes | None]) -> RungError | None:
+        said = self.applied(reply[0])
+        return said if isinstance(said, RungError) else None
 
-    async def _values(self, at: int, names: Sequence[str]) -> dict[str, bytes]:
-        try:
-            shard, breaker = self._shards[at]
-            with breaker.call():
-                found = await shard.submit("MGET", *names)
-        except RungError:
-            return {}
-        return {name: value for name, value in zip(names, found, strict=True) if value is not None}
+
+class SourceRead:
+    """Counters that one source was asked for.
+
+    Attributes:
+        replies: futures of its shards; all of them are there before `reply`.
+    """
+
+    __slots__ = ("_parts", "_source", "replies")
+
+    def __init__(
+        self,
+        source: Source,
+        parts: Sequence[Sequence[str]],
+        replies: Sequence[asyncio.Future[Any]],
+    ) -> None:
+        self._source = source
+        self._parts = parts
+        self.replies = replies
+
+    def reply(self) -> Reply:
+        """What came. What a shard cannot give is left out, with the reason."""
+        values: dict[str, bytes] = {}
+        shards: list[Applied | RungError] = []
+        for names, reply in zip(self._parts, self.replies, strict=True):
+            if not came(reply):
+                shards.append(cast("RungError", reply.exception()))
+                continue
+            marker, *found = reply.result()
+            said = self._source.applied(marker)
+            shards.append(said)
+            if not isinstance(said, RungError):
+                values.update(
+                    pair for pair in zip(names, found, strict=True) if pair[1] is not None
+                )
+        return Reply(self._source.region, values, tuple(shards))
+
+
+class ValuesRead:
+    """Keys that one source was asked for, which are no counters.
+
+    Attributes:
+        replies: futures of its shards.
+    """
+
+    __slots__ = ("_parts", "replies")
+
+    def __init__(
+        self, parts: Sequence[Sequence[str]], replies: Sequence[asyncio.Future[Any]]
+    ) -> None:
+        self._parts = parts
+        self.replies = replies
+
+    def values(self) -> dict[str, bytes]:
+        """Value by key of those that are there; none of a shard that has not answered by now."""
+        return {
+            name: value
+            for names, reply in zip(self._parts, self.replies, strict=True)
+            if came(reply)
+            for name, value in zip(names, reply.result(), strict=True)
+            if value is not None
+        }
 
 
 class OnlineStore:
@@ -130,11 +204,24 @@ class OnlineStore:
             needed_ms: with less than this left, the read is not begun.
         """
         self.sources = tuple(sources)
-        self._now_ms = now_ms
+        self.plan = MergePlan(features)
+        self.now_ms = now_ms
         self._age_max_ms = age_max_ms
         self._needed_ms = needed_ms
-        self._plan = MergePlan(features)
-        self._reads: Coalescer[Ask, Streaming] = Coalescer(self._read, batch_max=BATCH_MAX)
+
+    def begin(self, asks: Sequence[Ask], deadline: Deadline) -> Reading:
+        """Ask every source for what attempts need, at once.
+
+        Args:
+            asks: what each attempt asks for, at least one.
+            deadline: the earliest of the attempts'.
+
+        Raises:
+            DeadlineNear: too little time is left to ask.
+        """
+        if not deadline.allows(self._needed_ms):
+            raise DeadlineNear("no time left to read the counters")
+        return Reading(self, asks)
 
     async def read(
         self,
@@ -159,28 +246,25 @@ class OnlineStore:
             DeadlineNear: too little time is left to ask.
             RungError: nothing that the attempt needs is there: the first reason why.
         """
-        if not deadline.allows(self._needed_ms):
-            raise DeadlineNear("no time left to read the counters")
-        return await self._reads.submit(Ask(tenant, ids, amount, as_of_ms))
+        reading = self.begin([Ask(tenant, ids, amount, as_of_ms)], deadline)
+        (found,) = await reading.finish()
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     async def close(self) -> None:
         """Close every source."""
         for source in self.sources:
             await source.close()
 
-    async def _read(self, asks: list[Ask]) -> list[Streaming | BaseException]:
-        batch = Merge(self._plan, asks)
-        names = batch.names()
-        replies = await together([source.fetch(names) for source in self.sources])
-        read_ms = self._now_ms()
-        as_of_ms = np.array([read_ms if ask.as_of_ms is None else ask.as_of_ms for ask in asks])
-        for reply in replies:
-            batch.add(self._fresh(reply, read_ms))
-        return batch.results(as_of_ms, read_ms=read_ms)
-
-    def _fresh(self, reply: Reply, read_ms: int) -> Reply:
-        """The reply without its stale shards."""
-        return replace(
+    def fresh(self, reply: Reply, read_ms: int) -> Reply:
+        """A reply without its stale shards."""
+        if all(
+            isinstance(own, RungError) or read_ms - own.as_of_ms <= self._age_max_ms
+            for own in reply.shards
+        ):
+            return reply
+        return msgspec.structs.replace(
             reply,
             shards=tuple(
                 FeaturesStale(f"counters are {age} ms old", dependency=reply.region)
@@ -191,13 +275,47 @@ class OnlineStore:
         )
 
 
-def _applied(raw: bytes | None, region: str) -> Applied:
+class Reading:
+    """A read of all sources that is under way."""
+
+    __slots__ = ("_asks", "_merge", "_reads", "_store")
+
+    def __init__(self, store: OnlineStore, asks: Sequence[Ask]) -> None:
+        self._store = store
+        self._asks = asks
+        self._merge = Merge(store.plan, asks)
+        names = self._merge.names()
+        self._reads = [source.ask(names) for source in store.sources]
+        for source in store.sources:
+            source.flush()
+
+    async def finish(self) -> list[Streaming | Exception]:
+        """Wait for the replies: what each attempt gets, or why there is nothing that it needs."""
+        await replied(reply for read in self._reads for reply in read.replies)
+        read_ms = self._store.now_ms()
+        asked_ms = [ask.as_of_ms for ask in self._asks]
+        as_of_ms = np.array([read_ms if one is None else one for one in asked_ms])
+        for read in self._reads:
+            self._merge.add(self._store.fresh(read.reply(), read_ms))
+        return self._merge.results(as_of_ms, read_ms=read_ms)
+
+
+async def replied(replies: Iterable[asyncio.Future[Any]]) -> None:
+    """Wait until all are there, or failed."""
+    await asyncio.gather(*replies, return_exceptions=True)
+
+
+def _cold(region: str) -> RungError:
+    return SourceUnavailable("the store is cold", dependency=region)
+
+
+def _applied(raw: bytes | None, region: str) -> Applied | RungError:
     if raw is None:
-        raise SourceUnavailable("the store is cold", dependency=region)
+        return _cold(region)
     try:
         applied = msgspec.msgpack.decode(raw, type=Applied)
     except msgspec.MsgspecError as error:
-        raise DependencyCorrupt(str(error), dependency=region) from None
+        return DependencyCorrupt(str(error), dependency=region)
     if not applied.ready:
-        raise SourceUnavailable("the store is being built up", dependency=region)
+        return SourceUnavailable("the store is being built up", dependency=region)
     return applied

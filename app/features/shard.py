@@ -103,7 +103,7 @@ class ShardClient:
         loop = asyncio.get_running_loop()
         reply: asyncio.Future[Any] = loop.create_future()
         if not self._waiting:
-            loop.call_soon(self._flush)
+            loop.call_soon(self.flush)
         self._waiting.append((hiredis.pack_command(command), reply))
         return reply
 
@@ -111,7 +111,7 @@ class ShardClient:
         """The same for several, at least one: a future of all their replies, or of one's error."""
         together = _Together(len(commands))
         if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self.flush)
         self._waiting.extend((hiredis.pack_command(command), together) for command in commands)
         return together.future
 
@@ -122,7 +122,10 @@ class ShardClient:
         if self._connection is not None:
             self._connection.hang_up()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what waits at once, and not at the end of this turn."""
+        if not self._waiting:
+            return
         if self._connection is not None and self._connection.open:
             waiting, self._waiting = self._waiting, []
             self._connection.send(waiting)

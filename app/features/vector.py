@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET, UnsetType
 
 from app.candidate import Candidate
-from app.coalesce import Coalescer
 from app.features.formulas import Formulas
+from app.features.merge import Ask
 from app.features.online import OnlineStore, Streaming
 from app.features.reference import LARGE_RATIO, RATIO_INPUT, RATIO_INPUT_EOD
 from app.features.snapshot import Snapshot
@@ -32,12 +31,10 @@ __all__ = [
 
 # Category of a value that the caller did not send.
 ABSENT = b"absent"
-BATCH_MAX = 128
 NAN = float("nan")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One attempt's inputs.
 
     Attributes:
@@ -55,19 +52,10 @@ class Row:
     large: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A candidate with its own request inputs."""
-
-    candidate: Candidate
-    numbers: tuple[float, ...]
-    categories: tuple[bytes, ...]
-
-
 class BatchFeatures:
     """Request and snapshot: the inputs of the batch rung.
 
-    Rows of the same loop turn are made together: a formula costs per call and not per row.
+    Rows are made together: a formula costs per call and not per row.
     """
 
     def __init__(
@@ -91,57 +79,55 @@ class BatchFeatures:
         self._ratio_at = features.numbers.index(RATIO_INPUT_EOD)
         self._now_ms = now_ms
         self._age_max_ms = age_max_ms
-        self._rows: Coalescer[_Asked, Row] = Coalescer(self._made, batch_max=BATCH_MAX)
 
-    async def read(self, candidate: Candidate, deadline: Deadline) -> Row:  # noqa: ARG002
-        """Gather the row; no I/O that can wait.
-
-        Raises:
-            SnapshotUnavailable: there is no snapshot.
-            FeaturesStale: it is too old.
-        """
-        return await self.submit(candidate)
-
-    def submit(self, candidate: Candidate) -> asyncio.Future[Row]:
-        """As `read`, with the others of this turn; await the future for the row.
+    async def read(
+        self,
+        candidates: Sequence[Candidate],
+        deadline: Deadline,  # noqa: ARG002  # nothing here waits
+    ) -> list[Row | Exception]:
+        """Gather rows; no I/O that can wait.
 
         Raises:
             SnapshotUnavailable: there is no snapshot.
             FeaturesStale: it is too old.
         """
-        self._usable()
-        return self._rows.submit(_asked(candidate))
+        return self.rows(candidates)
 
-    def row(self, candidate: Candidate) -> Row:
+    def rows(self, candidates: Sequence[Candidate]) -> list[Row | Exception]:
         """As `read`, for callers that are not coroutines."""
-        return self._made([_asked(candidate)])[0]
+        snapshot = self.usable()
+        try:
+            return [*self._rows(snapshot, candidates)]
+        except Exception as error:  # noqa: BLE001 - of one of them, not of the others
+            if len(candidates) == 1:
+                return [error]
+            return [row for one in candidates for row in self.rows([one])]
 
-    def _usable(self) -> Snapshot:
-        snapshot = self._snapshot()
-        if snapshot is None:
-            raise SnapshotUnavailable("there is no snapshot")
-        if self._now_ms() - snapshot.as_of_ms > self._age_max_ms:
-            raise FeaturesStale("the snapshot is older than its bound")
-        return snapshot
-
-    def _made(self, asked: list[_Asked]) -> list[Row]:
-        snapshot = self._usable()
-        candidates = [one.candidate for one in asked]
+    def _rows(self, snapshot: Snapshot, candidates: Sequence[Candidate]) -> list[Row]:
         values, states = snapshot.read_many([(one.tenant, one.ids) for one in candidates])
         inputs = self._formulas.inputs(
             values,
             amount=np.array([amount_of(one) for one in candidates]),
             now_ms=np.array([one.received_ms for one in candidates]),
         )
-        requested = np.array([one.numbers for one in asked], dtype=np.float32)
+        requested = np.array([request_numbers(one) for one in candidates], dtype=np.float32)
         numbers = np.concatenate([requested, inputs], axis=1)
         large = numbers[:, self._ratio_at] > LARGE_RATIO
         return [
-            Row(of_row, [*one.categories, *state], snapshot.version, None, above)
+            Row(of_row, [*request_categories(one), *state], snapshot.version, None, above)
             for of_row, one, state, above in zip(
-                numbers, asked, states, large.tolist(), strict=True
+                numbers, candidates, states, large.tolist(), strict=True
             )
         ]
+
+    def usable(self) -> Snapshot:
+        """The snapshot, where it can be used; raises as `read`."""
+        snapshot = self._snapshot()
+        if snapshot is None:
+            raise SnapshotUnavailable("there is no snapshot")
+        if self._now_ms() - snapshot.as_of_ms > self._age_max_ms:
+            raise FeaturesStale("the snapshot is older than its bound")
+        return snapshot
 
 
 class FullFeatures:
@@ -173,39 +159,66 @@ class FullFeatures:
         self._ratio_at = features.numbers.index(RATIO_INPUT)
         self._ratio_eod_at = features.numbers.index(RATIO_INPUT_EOD)
 
-    async def read(self, candidate: Candidate, deadline: Deadline) -> Row:
-        """Gather the row; waits for the counters.
+    async def read(
+        self, candidates: Sequence[Candidate], deadline: Deadline
+    ) -> list[Row | Exception]:
+        """Gather rows; waits for the counters.
 
         Raises:
-            RungError: the snapshot or the counters cannot be used.
+            RungError: the snapshot cannot be used, or too little time is left.
         """
-        # The snapshot comes first: it is free, and without it the read is in vain. The row is
+        # The snapshot comes first: it is free, and without it the read is in vain. The rows are
         # made while the counters are on their way.
-        making = self._batch.submit(candidate)
-        streaming = await self._store.read(
-            candidate.tenant,
-            candidate.ids,
+        self._batch.usable()
+        as_of_ms = self._as_of_ms
+        reading = self._store.begin(
+            [
+                Ask(one.tenant, one.ids, amount_of(one), as_of_ms(one.received_ms))
+                for one in candidates
+            ],
             deadline,
-            amount=amount_of(candidate),
-            as_of_ms=self._as_of_ms(candidate.received_ms),
         )
-        if missing := streaming.missing.difference(self._masked()):
-            raise SourceUnavailable(f"counters are missing for {', '.join(sorted(missing))}")
-        base = await making
-        numbers = np.concatenate([base.numbers, (streaming.regions_present,), streaming.inputs])
-        large = is_large(float(numbers[self._ratio_at]), float(numbers[self._ratio_eod_at]))
-        return Row(
-            numbers.astype(np.float32, copy=False),
-            [*base.categories, *streaming.states],
-            base.snapshot_version,
-            streaming,
-            large,
+        base = self._batch.rows(candidates)
+        streaming = await reading.finish()
+        found = [self._found(*one) for one in zip(base, streaming, strict=True)]
+        rows = iter(self._rows([one for one in found if isinstance(one, tuple)]))
+        return [next(rows) if isinstance(one, tuple) else one for one in found]
+
+    def _found(
+        self, base: Row | Exception, streaming: Streaming | Exception
+    ) -> tuple[Row, Streaming] | Exception:
+        """Both halves of a row, or why it cannot be used."""
+        if isinstance(streaming, Exception):
+            return streaming
+        if isinstance(base, Exception):
+            return base
+        if streaming.missing and (missing := streaming.missing.difference(self._masked())):
+            return SourceUnavailable(f"counters are missing for {', '.join(sorted(missing))}")
+        return base, streaming
+
+    def _rows(self, found: Sequence[tuple[Row, Streaming]]) -> list[Row]:
+        if not found:
+            return []
+        numbers = np.concatenate(
+            [
+                np.stack([base.numbers for base, _ in found]),
+                np.array([[streaming.regions_present] for _, streaming in found], np.float32),
+                np.stack([streaming.inputs for _, streaming in found]),
+            ],
+            axis=1,
         )
-
-
-def _asked(candidate: Candidate) -> _Asked:
-    """What is asked for; whatever is wrong with one candidate stays out of the batch."""
-    return _Asked(candidate, request_numbers(candidate), request_categories(candidate))
+        ratio, ratio_eod = numbers[:, self._ratio_at], numbers[:, self._ratio_eod_at]
+        large = np.where(np.isnan(ratio), ratio_eod, ratio) > LARGE_RATIO
+        return [
+            Row(
+                of_row,
+                [*base.categories, *streaming.states],
+                base.snapshot_version,
+                streaming,
+                above,
+            )
+            for of_row, (base, streaming), above in zip(numbers, found, large.tolist(), strict=True)
+        ]
 
 
 def is_large(ratio: float, ratio_eod: float) -> bool:
@@ -255,7 +268,7 @@ def request_categories(candidate: Candidate) -> tuple[bytes, ...]:
 
 
 def _number(value: float | bool | UnsetType | None) -> float:
-    return NAN if value is None or isinstance(value, UnsetType) else float(value)
+    return NAN if value is None or value is UNSET else float(value)
 
 
 def _differ(one: str | UnsetType, other: str | UnsetType) -> float:
@@ -265,4 +278,4 @@ def _differ(one: str | UnsetType, other: str | UnsetType) -> float:
 
 
 def _category(value: str | UnsetType) -> bytes:
-    return ABSENT if isinstance(value, UnsetType) else value.encode()
+    return ABSENT if value is UNSET else value.encode()

@@ -1,19 +1,18 @@
-"""Scoring on the decision path: rows of the same loop turn in one CatBoost call, in this thread.
+"""Scoring on the decision path: rows of attempts that begin together in one CatBoost call.
 
-A thread hop costs more than a single row gains, and a batch of 32 is evaluated for 23 us a row
-against 130 for one. Each model has a breaker: a model that raises or turns slow is stepped over
-like any other dependency.
+In this thread: a hop costs more than a single row gains, and a batch of 32 is evaluated for 23 us
+a row against 130 for one. Each model has a breaker: a model that raises or turns slow is stepped
+over like any other dependency.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
+import msgspec
 import numpy as np
 from catboost import CatBoostError
 
-from app.coalesce import Coalescer
 from app.features.vector import Row
 from app.models.artifact import Artifact, RungModel
 from fallback.breaker import Breaker
@@ -26,8 +25,7 @@ __all__ = ["ModelScore", "ModelScorer"]
 ROWS_MAX = 32
 
 
-@dataclass(frozen=True, slots=True)
-class ModelScore:
+class ModelScore(msgspec.Struct, frozen=True):
     """A row's score.
 
     Attributes:
@@ -66,10 +64,9 @@ class ModelScorer:
         self._rung = rung
         self._artifact = artifact
         self._needed_ms = needed_ms
-        self._rows: Coalescer[Row, ModelScore] = Coalescer(self._score, batch_max=ROWS_MAX)
 
-    async def score(self, row: Row, deadline: Deadline) -> ModelScore:
-        """Score one row.
+    def score(self, rows: Sequence[Row], deadline: Deadline) -> list[ModelScore]:
+        """Score rows, at most `ROWS_MAX` a call of the model.
 
         Raises:
             DeadlineNear: too little time is left.
@@ -78,9 +75,12 @@ class ModelScorer:
         """
         if not deadline.allows(self._needed_ms):
             raise DeadlineNear("no time left to score")
-        return await self._rows.submit(row)
+        if len(rows) <= ROWS_MAX:
+            return self._score(rows)
+        parts = [rows[at : at + ROWS_MAX] for at in range(0, len(rows), ROWS_MAX)]
+        return [score for part in parts for score in self._score(part)]
 
-    def _score(self, rows: list[Row]) -> list[ModelScore]:
+    def _score(self, rows: Sequence[Row]) -> list[ModelScore]:
         artifact = self._artifact()
         if artifact is None:
             raise ModelUnavailable("there is no model that may decide")

@@ -6,15 +6,16 @@ do the other, and a breaker that heard of both would hear mostly of what goes we
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from app.coalesce import together
 from app.features.applier import shard_of
+from app.features.guarded import GuardedShard, came
 from app.features.shard import Command, ShardClient
 from fallback.breaker import Breaker
 
-__all__ = ["ClaimStore"]
+__all__ = ["ClaimStore", "Written"]
 
 
 class ClaimStore:
@@ -28,36 +29,48 @@ class ClaimStore:
             breakers: of writing to each.
         """
         self.breakers = tuple(breakers)
-        self._shards = tuple(zip(shards, breakers, strict=True))
+        self._shards = [GuardedShard(*both) for both in zip(shards, breakers, strict=True)]
 
-    async def write(self, commands: Mapping[str, Command]) -> list[Any]:
-        """Send one command a key, together with what is read in the same turn.
+    def write(self, commands: Mapping[str, Command]) -> Written:
+        """Send one command a key, together with what else is sent in this turn.
 
         Args:
             commands: command by the key it is about, which says its shard.
-
-        Returns:
-            Their replies, in order.
-
-        Raises:
-            RungError: refused by a breaker, or one of them failed.
         """
-        if commands and len(self._shards) == 1:
-            return await self._write(0, [*commands.values()])
-        by_shard: dict[int, list[str]] = {}
+        parts: list[list[str]] = [[] for _ in self._shards]
         for name in commands:
-            by_shard.setdefault(shard_of(name, len(self._shards)), []).append(name)
-        parts = await together(
-            [self._write(at, [commands[name] for name in names]) for at, names in by_shard.items()]
+            parts[shard_of(name, len(parts))].append(name)
+        at = [at for at, part in enumerate(parts) if part]
+        return Written(
+            [parts[one] for one in at],
+            [self._shards[one].submit_all([commands[key] for key in parts[one]]) for one in at],
         )
-        replies = {
-            name: reply
-            for names, part in zip(by_shard.values(), parts, strict=True)
-            for name, reply in zip(names, part, strict=True)
-        }
-        return [replies[name] for name in commands]
 
-    async def _write(self, at: int, commands: Sequence[Command]) -> list[Any]:
-        shard, breaker = self._shards[at]
-        with breaker.call():
-            return await shard.submit_all(commands)
+
+class Written:
+    """Commands that are under way.
+
+    Attributes:
+        replies: futures, one a shard.
+    """
+
+    __slots__ = ("_parts", "replies")
+
+    def __init__(
+        self, parts: Sequence[Sequence[str]], replies: Sequence[asyncio.Future[list[Any]]]
+    ) -> None:
+        self._parts = parts
+        self.replies = replies
+
+    def parts(self) -> Iterator[tuple[Sequence[str], asyncio.Future[list[Any]]]]:
+        """The keys of each shard, and the reply to their commands."""
+        return zip(self._parts, self.replies, strict=True)
+
+    def found(self) -> dict[str, Any]:
+        """Reply by key, of the shards that have answered by now."""
+        return {
+            key: value
+            for keys, reply in self.parts()
+            if came(reply)
+            for key, value in zip(keys, reply.result(), strict=True)
+        }

@@ -22,18 +22,18 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
-from app.coalesce import Coalescer
-from app.features.online import Source
-from app.record.claim_store import ClaimStore
-from fallback.errors import RungError
+import msgspec
 
-__all__ = ["Claim", "ClaimState", "Claims"]
+from app.features.online import Source, ValuesRead
+from app.record.claim_store import ClaimStore, Written
+
+__all__ = ["Claim", "ClaimState", "Claiming", "Claims", "Entry", "Id"]
 
 HASH_BYTES = 16
-CLAIMS_MAX = 128
 
 
 class ClaimState(enum.StrEnum):
@@ -46,8 +46,7 @@ class ClaimState(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """A claim on an id.
 
     Attributes:
@@ -59,10 +58,55 @@ class Claim:
     answer: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    key: str
+class Id(NamedTuple):
+    """An id that is claimed for a body.
+
+    Attributes:
+        tenant: whose id.
+        id: of the sender.
+        body_hash: of the canonical request, 16 bytes.
+    """
+
+    tenant: str
+    id: str
     body_hash: bytes
+
+
+class Entry(NamedTuple):
+    """An id, and the answer that is left with it."""
+
+    id: Id
+    answer: bytes
+
+
+# What an own store had of keys before, and what copies of others have.
+_Read = Callable[[Mapping[str, bytes | None], Sequence[Mapping[str, bytes]]], list["Claim"]]
+
+
+class Claiming:
+    """Claims that are under way."""
+
+    __slots__ = ("_looks", "_read", "_written")
+
+    def __init__(self, written: Written | None, looks: Sequence[ValuesRead], read: _Read) -> None:
+        self._written = written
+        self._looks = looks
+        self._read = read
+
+    async def claims(self, within_ms: float | None = None) -> list[Claim]:
+        """What the ids' claims say, in order; never fails.
+
+        Args:
+            within_ms: longest wait; a store that is later has no say.
+        """
+        replies = [] if self._written is None else [*self._written.replies]
+        for look in self._looks:
+            replies += look.replies
+        late = [reply for reply in replies if not reply.done()]
+        if late:
+            await asyncio.wait(late, timeout=None if within_ms is None else within_ms / 1_000)
+        own = {} if self._written is None else self._written.found()
+        return self._read(own, [look.values() for look in self._looks])
 
 
 class Claims:
@@ -84,122 +128,134 @@ class Claims:
         self._copies = tuple(copies)
         self._of = of
         self._ttl_s = ttl_s
-        # As many turns of the loop as a read of counters takes, so that they meet in one pipeline.
-        self._asks: Coalescer[_Ask, Claim] = Coalescer(self._claim, batch_max=CLAIMS_MAX)
-        self._answers: Coalescer[tuple[str, bytes], None] = Coalescer(
-            self._settle, batch_max=CLAIMS_MAX
-        )
 
-    def claim(self, tenant: str, id: str, body_hash: bytes) -> asyncio.Future[Claim]:
-        """Claim an id for a body; the future never fails.
+    async def claim(self, tenant: str, id: str, body_hash: bytes) -> Claim:
+        """Claim one id; see `claim_all`."""
+        (claim,) = await self.claim_all([Id(tenant, id, body_hash)]).claims()
+        return claim
+
+    def claim_all(self, ids: Sequence[Id]) -> Claiming:
+        """Claim ids for their bodies, together with what else is sent in this turn.
 
         Args:
-            tenant: whose id.
-            id: of the sender.
-            body_hash: of the canonical request, 16 bytes.
+            ids: at least one; of the same id twice the first one claims.
         """
-        return self._asks.submit(_Ask(self._key(tenant, id), body_hash))
+        asked = [(self._key(one), one.body_hash) for one in ids]
+        first = _first(asked)
+        written = self._write_new([asked[at] for at in first.values()])
+        looks = [copy.ask_values([*first]) for copy in self._copies]
+
+        def read(
+            own: Mapping[str, bytes | None], elsewhere: Sequence[Mapping[str, bytes]]
+        ) -> list[Claim]:
+            return [
+                self._found(key, body, own, elsewhere, _before(asked, first[key], at))
+                for at, (key, body) in enumerate(asked)
+            ]
+
+        return Claiming(written, looks, read)
+
+    def enter_all(self, entries: Sequence[Entry]) -> Claiming:
+        """Claim ids for answers that are there already: claim and answer in one command.
+
+        Where a claim is `NEW`, `PENDING` or `UNKNOWN` the answer stands. Copies are not looked at.
+
+        Args:
+            entries: at least one; of the same id twice the first one claims.
+        """
+        asked = [(self._key(one.id), one.id.body_hash + one.answer) for one in entries]
+        first = _first(asked)
+        written = self._write_new([asked[at] for at in first.values()])
+
+        def read(
+            own: Mapping[str, bytes | None], _elsewhere: Sequence[Mapping[str, bytes]]
+        ) -> list[Claim]:
+            return [
+                self._entered(key, value, own, _before(asked, first[key], at))
+                for at, (key, value) in enumerate(asked)
+            ]
+
+        return Claiming(written, (), read)
+
+    def settle_all(self, entries: Sequence[Entry]) -> None:
+        """Leave answers with their claims; nobody waits for it."""
+        self._settle({self._key(one.id): one.id.body_hash + one.answer for one in entries})
 
     def settle(self, tenant: str, id: str, body_hash: bytes, answer: bytes) -> None:
-        """Leave the answer with its claim; nobody waits for it."""
-        self._answers.submit((self._key(tenant, id), body_hash + answer))
+        """Leave one answer with its claim; nobody waits for it."""
+        self.settle_all([Entry(Id(tenant, id, body_hash), answer)])
 
-    async def enter(self, answers: Iterable[tuple[str, str, bytes, bytes]]) -> list[Claim]:
-        """Claim ids for answers that are there already: the claim and the answer in one command.
-
-        Args:
-            answers: tenant, id, hash of the body, answer.
-
-        Returns:
-            What each id's claim says; where it is `NEW`, `PENDING` or `UNKNOWN` the answer stands.
-        """
-        entered: dict[str, bytes] = {}  # by key; of the same id twice the first
-        values: list[tuple[str, bytes]] = []
-        for tenant, id, body_hash, answer in answers:
-            key, value = self._key(tenant, id), body_hash + answer
-            entered.setdefault(key, value)
-            values.append((key, value))
-        own = await self._write_new(entered)
-        return [self._entered(key, value, own, first=entered[key]) for key, value in values]
-
-    async def _claim(self, asks: list[_Ask]) -> list[Claim]:
-        # The same id twice in a batch: the first one claims, the others find its claim.
-        first = {ask.key: ask for ask in reversed(asks)}
-        claiming = self._claimed(list(first.values()))
-        elsewhere: list[dict[str, bytes]] = []
-        if not self._copies:  # a task less, and a turn of the loop
-            own = await claiming
-        else:
-            looking = asyncio.gather(*(copy.values(list(first)) for copy in self._copies))
-            own, elsewhere = await asyncio.gather(claiming, looking)
-        return [self._read(ask, own, elsewhere, first=first[ask.key]) for ask in asks]
-
-    async def _claimed(self, asks: list[_Ask]) -> dict[str, bytes | None]:
-        """Claim keys: what the own store had of each before; none of a store that is away."""
-        return await self._write_new({ask.key: ask.body_hash for ask in asks})
-
-    async def _write_new(self, values: Mapping[str, bytes]) -> dict[str, bytes | None]:
-        """Write what is not there yet; what was there before, by key."""
+    def _write_new(self, values: Iterable[tuple[str, bytes]]) -> Written | None:
+        """Write what is not there yet; the replies are what was there before."""
         if self._store is None:
-            return {}
-        commands = {
-            key: ("SET", key, value, "NX", "GET", "EX", self._ttl_s)
-            for key, value in values.items()
-        }
-        try:
-            replies = await self._store.write(commands)
-        except RungError:
-            return {}
-        return dict(zip(commands, replies, strict=True))
+            return None
+        return self._store.write(
+            {key: ("SET", key, value, "NX", "GET", "EX", self._ttl_s) for key, value in values}
+        )
 
-    def _key(self, tenant: str, id: str) -> str:
-        return f"{tenant}:{self._of}:{id}"
+    def _settle(self, values: Mapping[str, bytes]) -> None:
+        if self._store is None or not values:
+            return
+        written = self._store.write(
+            {key: ("SET", key, value, "EX", self._ttl_s) for key, value in values.items()}
+        )
+        for keys, reply in written.parts():
+            reply.add_done_callback(partial(self._count, len(keys)))
 
-    def _read(
+    def _count(self, keys: int, reply: asyncio.Future[list[object]]) -> None:
+        if reply.cancelled() or reply.exception() is not None:
+            self.unsettled += keys
+
+    def _key(self, id: Id) -> str:
+        return f"{id.tenant}:{self._of}:{id.id}"
+
+    def _found(
         self,
-        ask: _Ask,
+        key: str,
+        body_hash: bytes,
         own: Mapping[str, bytes | None],
         elsewhere: Sequence[Mapping[str, bytes]],
-        *,
-        first: _Ask,
+        before: bytes | None,
     ) -> Claim:
         """What an ask finds: an answer wherever there is one, else what the own store says."""
-        stored = own.get(ask.key)
-        if stored is None and ask.key in own and first is not ask:
-            stored = first.body_hash
+        stored = own.get(key)
+        if stored is None and key in own:
+            stored = before
         if stored is None or len(stored) == HASH_BYTES:
-            answers = [
-                found[ask.key] for found in elsewhere if len(found.get(ask.key, b"")) > HASH_BYTES
-            ]
+            answers = [found[key] for found in elsewhere if len(found.get(key, b"")) > HASH_BYTES]
             if answers:
                 stored = min(answers, key=lambda answer: answer[HASH_BYTES:])
-                self._answers.submit((ask.key, stored))  # once found, it stays found
+                self._settle({key: stored})  # once found, it stays found
         if stored is None:
-            return Claim(ClaimState.NEW if ask.key in own else ClaimState.UNKNOWN)
-        return _said(stored, ask.body_hash)
+            return Claim(ClaimState.NEW if key in own else ClaimState.UNKNOWN)
+        return _said(stored, body_hash)
 
     def _entered(
-        self, key: str, value: bytes, own: Mapping[str, bytes | None], *, first: bytes
+        self, key: str, value: bytes, own: Mapping[str, bytes | None], before: bytes | None
     ) -> Claim:
         """What an answer's id finds."""
         stored = own.get(key)
-        if stored is None and first is not value:
-            stored = first
+        if stored is None:
+            stored = before
         if stored is None:
             return Claim(ClaimState.NEW if key in own else ClaimState.UNKNOWN)
         claim = _said(stored, value[:HASH_BYTES])
         if claim.state is ClaimState.PENDING:
-            self._answers.submit((key, value))
+            self._settle({key: value})
         return claim
 
-    async def _settle(self, answers: list[tuple[str, bytes]]) -> list[None]:
-        if self._store is not None:
-            commands = {key: ("SET", key, value, "EX", self._ttl_s) for key, value in answers}
-            try:
-                await self._store.write(commands)
-            except RungError:
-                self.unsettled += len(answers)
-        return [None] * len(answers)
+
+def _first(asked: Sequence[tuple[str, bytes]]) -> dict[str, int]:
+    """Place of the first of each key, in their order."""
+    first: dict[str, int] = {}
+    for at, (key, _) in enumerate(asked):
+        first.setdefault(key, at)
+    return first
+
+
+def _before(asked: Sequence[tuple[str, bytes]], first: int, at: int) -> bytes | None:
+    """What was claimed just before under the same key; None of the first."""
+    return None if first == at else asked[first][1]
 
 
 def _said(stored: bytes, body_hash: bytes) -> Claim:

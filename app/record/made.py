@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
+
+import msgspec
 
 from app.api.wire import Decision, Model, ThresholdsShown
 from app.candidate import Candidate
@@ -23,13 +25,12 @@ from fallback.deadline import Deadline
 from fallback.ladder import Descent
 from fallback.rung import Action
 
-__all__ = ["Asked", "Made", "Versions"]
+__all__ = ["Answered", "Asked", "Made", "Versions"]
 
 TOKEN_LIFE_S = 24 * 3_600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Versions:
+class Versions(msgspec.Struct, frozen=True, kw_only=True):
     """What was in force.
 
     Attributes:
@@ -46,8 +47,14 @@ class Versions:
     recorded: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Answered(NamedTuple):
+    """An answer, and its JSON."""
+
+    answer: Decision
+    body: bytes
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt that is to be decided.
 
     Attributes:
@@ -57,6 +64,7 @@ class Asked:
         deadline: when the answer must be there.
         deadline_ms: the deadline's whole length, for the record.
         trace: of the caller, for the record and our span of it.
+        told: is told what came of it, once.
     """
 
     candidate: Candidate
@@ -65,10 +73,10 @@ class Asked:
     deadline: Deadline
     deadline_ms: int
     trace: Trace | None = None
+    told: Callable[[Answered | Exception], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class Made(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that went into one decision.
 
     Attributes:
@@ -79,6 +87,8 @@ class Made:
         reasons: codes, strongest first.
         withheld: the code for which an approval was withheld; None where none was.
         versions: what was in force.
+        row: that was scored; None where none was.
+        scored: what the model made of it.
     """
 
     asked: Asked
@@ -87,11 +97,13 @@ class Made:
     thresholds: Thresholds | None
     reasons: Sequence[str]
     versions: Versions
+    row: Row | None = None
+    scored: ModelScore | None = None
     withheld: str | None = None
 
     def answer(self, *, decision_id: str, region: str, signer: TokenSigner) -> Decision:
         """The answer to the caller."""
-        streaming, scored, thresholds = self._streaming, self._scored, self.thresholds
+        streaming, scored, thresholds = self._streaming, self.scored, self.thresholds
         candidate = self.asked.candidate
         attempt_id, received_ms = candidate.attempt.attempt_id, candidate.received_ms
         return Decision(
@@ -125,7 +137,7 @@ class Made:
 
     def record(self, answer: Decision) -> DecisionRecord:
         """What the journal keeps: enough to show, count and compute the decision again."""
-        asked, streaming, row, scored = self.asked, self._streaming, self._row, self._scored
+        asked, streaming, row, scored = self.asked, self._streaming, self.row, self.scored
         candidate = asked.candidate
         ids, features = candidate.ids, self.versions.features
         versions = self.versions.recorded
@@ -171,18 +183,8 @@ class Made:
         )
 
     @property
-    def _row(self) -> Row | None:
-        row = self.descent.assessment.detail.get("row")
-        return row if isinstance(row, Row) else None
-
-    @property
-    def _scored(self) -> ModelScore | None:
-        scored = self.descent.assessment.detail.get("scored")
-        return scored if isinstance(scored, ModelScore) else None
-
-    @property
     def _streaming(self) -> Streaming | None:
-        return None if self._row is None else self._row.streaming
+        return None if self.row is None else self.row.streaming
 
 
 def _merchant(candidate: Candidate) -> dict[str, Any]:
@@ -197,6 +199,7 @@ def _model(scored: ModelScore) -> Model:
     )
 
 
+@lru_cache(maxsize=64)  # those that were read together are of one instant
 def _instant(unix_ms: int) -> str:
     text = datetime.fromtimestamp(unix_ms / 1_000, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from operator import is_
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,6 +43,8 @@ class Followed:
 
     def __init__(self, settings: ScorerSettings) -> None:
         self._settings = settings
+        self._versions: Versions | None = None
+        self._versions_of: tuple[object, ...] = ()
         self._follow_published()
         self._follow_files()
         self.published: Mapping[str, Published[Any]] = {
@@ -154,6 +157,9 @@ class Followed:
         policy, rates, rules = self._policy.value, self._rates.value, self._rules.value
         assert policy is not None
         assert rates is not None
+        held = (policy, rates, rules, self._directory.version)
+        if self._versions is not None and all(map(is_, held, self._versions_of)):
+            return self._versions  # what is in force changes a few times a day
         recorded = {
             "policy": policy.identity,
             "rates": rates.identity,
@@ -163,12 +169,14 @@ class Followed:
             recorded["rules"] = rules.identity
         if self._directory.version is not None:
             recorded["directory"] = self._directory.version
-        return Versions(
+        self._versions_of = held
+        self._versions = Versions(
             policy=policy.value.version,
             rates=rates.value.version,
             features=self._settings.feature_set,
             recorded=recorded,
         )
+        return self._versions
 
     def weights(self) -> Weights | None:
         """Weights of the regions, for clients."""

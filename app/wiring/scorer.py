@@ -5,7 +5,6 @@ from __future__ import annotations
 from app.api.hot import Front, LoopLag
 from app.api.routes import create_routes
 from app.decide import Decider
-from app.gathering import Gathering
 from app.ledger_file import boot_identity
 from app.making import Making
 from app.readiness import Holdings, Probes
@@ -27,7 +26,7 @@ __all__ = ["Scorer"]
 
 # Part of the deadline that a queue may take before requests start from lower rungs.
 PRESSURE_SHARE = 0.125
-# In batches of 16, `batch` and `rules` cost what `full` does; see `app/pressed.py`.
+# In batches of 16, `batch` and `rules` cost what `full` does; see `app/decide.py`.
 PRESSED_RUNGS = (RungName.FULL, RungName.TIER_DEFAULT)
 
 
@@ -77,9 +76,7 @@ class Scorer:
             telemetry=self._shared.telemetry,
             clock=self._shared.clock,
             lag=self._lag,
-            gathering=Gathering(
-                self._shared.clock, every_ms=self._settings.gather_ms, told=self._pressure.begin
-            ),
+            gather_ms=self._settings.gather_ms,
             deadline_ms=self._settings.deadline_target_ms,
         )
 

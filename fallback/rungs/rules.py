@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from fallback.deadline import Deadline
@@ -38,10 +38,10 @@ class RulesRung(Generic[AttemptT]):
 
     async def assess(
         self,
-        attempt: AttemptT,
+        attempts: Sequence[AttemptT],
         deadline: Deadline,  # noqa: ARG002  # rules cost microseconds: they fit any deadline
-    ) -> Assessment:
-        """Assess one attempt.
+    ) -> list[Assessment | Exception]:
+        """Assess attempts, each by itself.
 
         Raises:
             RulesUnavailable: there is no rule set.
@@ -49,7 +49,13 @@ class RulesRung(Generic[AttemptT]):
         rule_set = self._rules()
         if rule_set is None:
             raise RulesUnavailable("no rule set is loaded")
-        fired = rule_set.evaluate(self._inputs_of(attempt))
+        return [self._assessed(rule_set, attempt) for attempt in attempts]
+
+    def _assessed(self, rule_set: RuleSet, attempt: AttemptT) -> Assessment | Exception:
+        try:
+            fired = rule_set.evaluate(self._inputs_of(attempt))
+        except Exception as error:  # noqa: BLE001 - of this attempt, not of the others
+            return error
         return Assessment(
             score=None,
             action=fired.action,

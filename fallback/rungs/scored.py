@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 from fallback.deadline import Deadline
@@ -17,10 +18,12 @@ RowT_contra = TypeVar("RowT_contra", contravariant=True)
 
 
 class Features(Protocol[AttemptT_contra, RowT_co]):
-    """Gathers a model's inputs. Raises `RungError` when it cannot."""
+    """Gathers a model's inputs. What it cannot gather is a `RungError`."""
 
-    async def read(self, attempt: AttemptT_contra, deadline: Deadline, /) -> RowT_co:
-        """The row of one attempt."""
+    async def read(
+        self, attempts: Sequence[AttemptT_contra], deadline: Deadline, /
+    ) -> Sequence[RowT_co | Exception]:
+        """The row of each attempt, in order, or why it has none; raises for all of them."""
         ...
 
 
@@ -34,10 +37,10 @@ class Scored(Protocol):
 
 
 class Scorer(Protocol[RowT_contra]):
-    """Scores a row. Raises `RungError` when it cannot."""
+    """Scores rows. Raises `RungError` when it cannot."""
 
-    async def score(self, row: RowT_contra, deadline: Deadline, /) -> Scored:
-        """The score of one row."""
+    def score(self, rows: Sequence[RowT_contra], deadline: Deadline, /) -> Sequence[Scored]:
+        """The score of each row, in order."""
         ...
 
 
@@ -56,17 +59,28 @@ class ScoredRung(Generic[AttemptT, RowT]):
         """The rung's name on the wire."""
         return self._name
 
-    async def assess(self, attempt: AttemptT, deadline: Deadline) -> Assessment:
-        """Gather, then score.
+    async def assess(
+        self, attempts: Sequence[AttemptT], deadline: Deadline
+    ) -> list[Assessment | Exception]:
+        """Gather, then score what could be gathered.
 
         Raises:
             RungError: features or model cannot be used.
         """
-        row = await self._features.read(attempt, deadline)
-        scored = await self._scorer.score(row, deadline)
-        return Assessment(
-            score=scored.probability,
-            action=None,
-            ranking=scored.probability,
-            detail={"row": row, "scored": scored},
-        )
+        gathered = await self._features.read(attempts, deadline)
+        rows = [row for row in gathered if not isinstance(row, Exception)]
+        scores = iter(self._scorer.score(rows, deadline) if rows else ())
+        return [
+            row if isinstance(row, Exception) else _assessment(row, next(scores))
+            for row in gathered
+        ]
+
+
+def _assessment(row: object, scored: Scored) -> Assessment:
+    probability = scored.probability
+    return Assessment(
+        score=probability,
+        action=None,
+        ranking=probability,
+        detail={"row": row, "scored": scored},
+    )

@@ -5,12 +5,13 @@ import random
 
 import pytest
 
-from app.features.online import OnlineStore, Source
+from app.features.applier import shard_of
+from app.features.online import OnlineStore, Source, replied
 from app.features.reference import REFERENCE
 from app.features.shard import ShardClient
 from app.features.spec import Entity
 from app.record.claim_store import ClaimStore
-from app.record.claims import Claim, Claims, ClaimState
+from app.record.claims import Claim, Claims, ClaimState, Entry, Id
 from fallback.breaker import Breaker
 from fallback.clock import SystemClock
 from fallback.deadline import Deadline
@@ -82,6 +83,21 @@ async def settled(claims, *arguments):
     await asyncio.sleep(0.05)
 
 
+async def claim_all(claims, *ids):
+    return await claims.claim_all([Id(*id) for id in ids]).claims()
+
+
+async def enter(claims, *entries):
+    """Each is tenant, id, hash of the body, answer."""
+    return await claims.enter_all([Entry(Id(*id), answer) for *id, answer in entries]).claims()
+
+
+async def values(source, *names):
+    read = source.ask_values(names)
+    await replied(read.replies)
+    return read.values()
+
+
 async def test_a_new_id_is_new_once(claims):
     assert await claims.claim("t", "a1", ONE) == NEW
     assert await claims.claim("t", "a1", ONE) == PENDING
@@ -108,23 +124,38 @@ async def test_tenants_and_kinds_do_not_share_ids(claims, store):
 
 
 async def test_of_many_at_once_exactly_one_is_new(claims):
-    states = [
-        claim.state
-        for claim in await asyncio.gather(*(claims.claim("t", "a1", ONE) for _ in range(50)))
+    found = await asyncio.gather(*(claims.claim("t", "a1", ONE) for _ in range(50)))
+    assert sorted(claim.state for claim in found) == [ClaimState.NEW] + [ClaimState.PENDING] * 49
+
+
+async def test_of_many_in_one_ask_the_first_is_new(claims):
+    assert await claim_all(claims, *[("t", "a1", ONE)] * 50) == [NEW] + [PENDING] * 49
+
+
+async def test_ids_that_are_claimed_together_get_each_its_own(claims):
+    await claims.claim("t", "a1", ONE)
+    await settled(claims, "t", "a2", ONE, b"approve")
+    asked = [("t", "a1", ONE), ("t", "a2", ONE), ("t", "a3", ONE), ("u", "a1", OTHER)]
+    assert await claim_all(claims, *asked) == [
+        PENDING,
+        Claim(ClaimState.ANSWERED, b"approve"),
+        NEW,
+        NEW,
     ]
-    assert states.count(ClaimState.NEW) == 1
-    assert states.count(ClaimState.PENDING) == 49
 
 
 async def test_many_at_once_with_two_bodies_agree_on_whose_id_it_is(claims):
     asked = [ONE, OTHER, ONE, OTHER]
-    found = await asyncio.gather(*(claims.claim("t", "a1", body) for body in asked))
-    assert [claim.state for claim in found] == [
+    expected = [
         ClaimState.NEW,
         ClaimState.OTHER_BODY,
         ClaimState.PENDING,
         ClaimState.OTHER_BODY,
     ]
+    apart = await asyncio.gather(*(claims.claim("t", "a1", body) for body in asked))
+    assert [claim.state for claim in apart] == expected
+    together = await claim_all(claims, *(("t", "a2", body) for body in asked))
+    assert [claim.state for claim in together] == expected
 
 
 async def test_a_claim_ends(store):
@@ -151,7 +182,7 @@ async def test_a_store_that_takes_no_writes_is_read_all_the_same(claims, source,
         claim = await claims.claim("t", f"a{number}", ONE)
         assert claim.state is ClaimState.UNKNOWN
     assert source.breakers[0].state is StateName.CLOSED
-    assert await source.values(["counter"]) == {"counter": b"7"}
+    assert await values(source, "counter") == {"counter": b"7"}
     assert store.breakers[0].state is StateName.OPEN
 
 
@@ -160,8 +191,8 @@ async def test_reads_that_are_refused_open_their_breaker_however_many_claims_go_
 ):
     valkey.client.execute_command("ACL", "SETUSER", "default", "-mget")
     for number in range(20):
-        await claims.enter([("t", f"a{number}", ONE, b"approve")])
-        assert await source.values(["counter"]) == {}
+        await enter(claims, ("t", f"a{number}", ONE, b"approve"))
+        assert await values(source, "counter") == {}
     assert source.breakers[0].state is StateName.OPEN
     assert store.breakers[0].state is StateName.CLOSED
     assert await claims.claim("t", "a1", ONE) == Claim(ClaimState.ANSWERED, b"approve")
@@ -172,10 +203,10 @@ async def test_a_claim_and_the_counters_of_its_attempt_are_one_round_trip(claims
     await claims.claim("t", "first", ONE)  # the connection is there
     before = valkey.client.info("stats")["total_reads_processed"]
     deadline = Deadline.after(budget_ms=500, clock=CLOCK)
-    claiming = claims.claim("t", "a1", ONE)
+    claiming = claims.claim_all([Id("t", "a1", ONE)])
     with pytest.raises(RungError, match="cold"):
         await store.read("t", {Entity.CARD: "tok_1"}, deadline, amount=1.0)
-    assert await claiming == NEW
+    assert await claiming.claims() == [NEW]
     after = valkey.client.info("stats")["total_reads_processed"]
     assert after - before == 2, "the attempt, and this test asking"
 
@@ -214,11 +245,11 @@ async def test_a_body_that_was_refused_here_does_not_bar_the_one_that_was_answer
     assert await both.claim("t", "a1", ONE) == Claim(ClaimState.ANSWERED, b"approve")
 
 
-async def test_a_repeat_twice_in_one_turn_gets_the_answer_twice(claims):
+async def test_a_repeat_twice_in_one_ask_gets_the_answer_twice(claims):
     await claims.claim("t", "a1", ONE)
     await settled(claims, "t", "a1", ONE, b"approve")
-    found = await asyncio.gather(*(claims.claim("t", "a1", ONE) for _ in range(2)))
-    assert found == [Claim(ClaimState.ANSWERED, b"approve")] * 2
+    twice = [("t", "a1", ONE)] * 2
+    assert await claim_all(claims, *twice) == [Claim(ClaimState.ANSWERED, b"approve")] * 2
 
 
 async def test_a_copy_that_is_away_costs_no_claim_and_a_store_that_is_away_no_answer(
@@ -241,18 +272,18 @@ async def test_a_look_into_a_copy_and_its_counters_are_one_round_trip(
     await both.claim("t", "first", ONE)  # the connections are there
     before = copy_server.client.info("stats")["total_reads_processed"]
     deadline = Deadline.after(budget_ms=500, clock=CLOCK)
-    claiming = both.claim("t", "a1", ONE)
+    claiming = both.claim_all([Id("t", "a1", ONE)])
     with pytest.raises(RungError, match="cold"):
         await store.read("t", {Entity.CARD: "tok_1"}, deadline, amount=1.0)
-    assert await claiming == NEW
+    assert await claiming.claims() == [NEW]
     after = copy_server.client.info("stats")["total_reads_processed"]
     assert after - before == 2, "the attempt, and this test asking"
 
 
 async def test_an_answer_that_is_there_already_is_claimed_and_left_in_one(claims):
-    assert await claims.enter([("acme", "a1", ONE, b"first")]) == [NEW]
+    assert await enter(claims, ("acme", "a1", ONE, b"first")) == [NEW]
     again = [("acme", "a1", ONE, b"second"), ("acme", "a1", OTHER, b"third")]
-    told, refused = await claims.enter(again)
+    told, refused = await enter(claims, *again)
     assert told == Claim(ClaimState.ANSWERED, b"first")
     assert refused == Claim(ClaimState.OTHER_BODY)
     assert await claims.claim("acme", "a1", ONE) == Claim(ClaimState.ANSWERED, b"first")
@@ -261,7 +292,7 @@ async def test_an_answer_that_is_there_already_is_claimed_and_left_in_one(claims
 async def test_of_one_id_twice_at_once_the_first_answer_stands(claims):
     asked = [("acme", "a1", ONE, b"first"), ("acme", "a1", ONE, b"second")]
     asked += [("acme", "a1", OTHER, b"third"), ("acme", "a2", ONE, b"fourth")]
-    assert await claims.enter(asked) == [
+    assert await enter(claims, *asked) == [
         NEW,
         Claim(ClaimState.ANSWERED, b"first"),
         Claim(ClaimState.OTHER_BODY),
@@ -271,11 +302,51 @@ async def test_of_one_id_twice_at_once_the_first_answer_stands(claims):
 
 async def test_an_answer_goes_to_a_claim_that_is_still_without_one(claims):
     assert await claims.claim("acme", "a1", ONE) == NEW
-    assert await claims.enter([("acme", "a1", ONE, b"first")]) == [PENDING]
+    assert await enter(claims, ("acme", "a1", ONE, b"first")) == [PENDING]
     await asyncio.sleep(0.05)
     assert await claims.claim("acme", "a1", ONE) == Claim(ClaimState.ANSWERED, b"first")
 
 
 async def test_without_a_store_an_answer_that_is_there_stands(claims, valkey):
     valkey.kill()
-    assert await claims.enter([("acme", "a1", ONE, b"first")]) == [Claim(ClaimState.UNKNOWN)]
+    assert await enter(claims, ("acme", "a1", ONE, b"first")) == [Claim(ClaimState.UNKNOWN)]
+
+
+async def test_a_store_that_is_later_than_one_waits_has_no_say(claims, valkey):
+    await claims.claim("t", "first", ONE)  # the connection is there
+    valkey.client.execute_command("CLIENT", "PAUSE", 100, "ALL")
+    claiming = claims.claim_all([Id("t", "a1", ONE), Id("t", "a2", ONE)])
+    assert await claiming.claims(within_ms=5.0) == [Claim(ClaimState.UNKNOWN)] * 2
+    assert await claiming.claims() == [NEW, NEW]
+
+
+async def test_answers_that_are_left_together_are_each_found_again(claims):
+    ids = [Id("t", f"a{number}", ONE) for number in range(3)]
+    claims.settle_all([Entry(id, id.id.encode()) for id in ids])
+    await asyncio.sleep(0.05)
+    found = await claim_all(claims, *ids)
+    assert found == [Claim(ClaimState.ANSWERED, id.id.encode()) for id in ids]
+
+
+async def test_with_a_shard_away_the_ids_of_the_others_have_their_claims(valkeys):
+    servers = [valkeys(), valkeys()]
+    shards = [
+        ShardClient(server.shard, password=None, timeout_ms=200, region="here")
+        for server in servers
+    ]
+    claims = Claims(
+        ClaimStore(shards, breakers=[breaker(f"claims:here/{at}") for at in range(2)]),
+        of="attempt",
+        ttl_s=60,
+    )
+    servers[1].kill()
+    ids = [("t", f"a{number}", ONE) for number in range(20)]
+    at = [shard_of(f"t:attempt:{id}", 2) for _, id, _ in ids]
+    assert set(at) == {0, 1}
+    states = [claim.state for claim in await claim_all(claims, *ids)]
+    assert states == [ClaimState.UNKNOWN if one else ClaimState.NEW for one in at]
+    claims.settle_all([Entry(Id(*id), b"approve") for id in ids])
+    await asyncio.sleep(0.05)
+    assert claims.unsettled == sum(at)
+    for shard in shards:
+        await shard.close()

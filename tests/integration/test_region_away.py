@@ -125,7 +125,8 @@ def candidate(trained):
 
 
 async def descent(rungs, candidate):
-    return await rungs.assess(candidate, Deadline.after(budget_ms=BUDGET_MS, clock=CLOCK))
+    (found,) = await rungs.assess([candidate], Deadline.after(budget_ms=BUDGET_MS, clock=CLOCK))
+    return found
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,9 @@ def test_request_and_batch_inputs_are_the_same_to_the_bit(history, table, tmp_pa
         len(REFERENCE.batch_inputs.categories),
     )
     rows = np.flatnonzero(history.day == day)[:ROWS]
-    for row, document in zip(rows, history.take(rows).documents(), strict=True):
-        served = served_by.row(candidate(history, row, document))
+    documents = history.take(rows).documents()
+    candidates = [candidate(history, *both) for both in zip(rows, documents, strict=True)]
+    for row, served in zip(rows, served_by.rows(candidates), strict=True):
         np.testing.assert_array_equal(served.numbers, table.numbers[row, :numbers])
         assert served.categories == table.categories[row, :categories].tolist()
 

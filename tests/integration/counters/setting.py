@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pytest
 from app.features.applier import APPLIED_KEY, Applied, Applier, connect
 from app.features.events import Counted
 from app.features.formulas import Formulas
+from app.features.merge import Ask
 from app.features.online import Source
 from app.features.packed import distinct_bit
 from app.features.reference import REFERENCE
@@ -237,11 +237,17 @@ def ask(store, ids, *, tenant=TENANT, budget_ms=2_000):
     return store.read(tenant, ids, deadline, amount=AMOUNT)
 
 
+async def ask_all(store, everybody, *, tenant=TENANT, budget_ms=2_000):
+    """What attempts that begin together get, or why they get nothing."""
+    deadline = Deadline.after(budget_ms=budget_ms, clock=CLOCK)
+    return await store.begin([Ask(tenant, ids, AMOUNT) for ids in everybody], deadline).finish()
+
+
 async def assert_exact(store, events):
     """Everybody's inputs are those of the events, to the last bit."""
-    for seen, ids in zip(
-        await asyncio.gather(*(ask(store, ids) for ids in EVERYBODY)), EVERYBODY, strict=True
-    ):
+    for seen, ids in zip(await ask_all(store, EVERYBODY), EVERYBODY, strict=True):
+        if isinstance(seen, Exception):
+            raise seen
         assert seen.inputs.tolist() == pytest.approx(
             expected(events, ids, seen.as_of_ms), rel=0, abs=0, nan_ok=True
         )

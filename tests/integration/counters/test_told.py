@@ -27,6 +27,7 @@ from tests.integration.counters.setting import (
     TENANT,
     TIMEOUT_MS,
     ask,
+    ask_all,
     assert_exact,
     drain,
     expected,
@@ -43,11 +44,7 @@ async def test_a_corrupt_value_concerns_its_own_entity_alone(region, store_of):
     region.servers[0].client.set(key(TENANT, Entity.CARD, "card_1"), b"SD nonsense")
     store = store_of(region)
     asks = [ids_of(card=card) for card in range(3)]
-    alone, *seen = await asyncio.gather(
-        ask(store, {Entity.CARD: "card_1"}),
-        *(ask(store, ids) for ids in asks),
-        return_exceptions=True,
-    )
+    alone, *seen = await ask_all(store, [{Entity.CARD: "card_1"}, *asks])
     assert isinstance(alone, DependencyCorrupt)
     assert alone.dependency == "us-east-1"
     for one, ids in zip(seen, asks, strict=True):

@@ -23,7 +23,7 @@ from app.telemetry import Telemetry
 from app.verdict import standing_facts
 from fallback.background import QUEUE_MAX
 from fallback.clock import ManualClock
-from fallback.errors import SnapshotUnavailable
+from fallback.errors import RequestError, SnapshotUnavailable
 from fallback.ladder import Descent, Ladder, Step
 from fallback.pressure import Pressure
 from fallback.rung import Action, Assessment, RungName
@@ -49,12 +49,13 @@ class BatchRung:
         self.asked = []
         self.was_asked = asyncio.Event()
 
-    async def assess(self, attempt, deadline):
+    async def assess(self, attempts, deadline):
+        (attempt,) = attempts
         self.asked.append(attempt)
         self.was_asked.set()
         if isinstance(self.score, Exception):
             raise self.score
-        return Assessment(score=self.score, action=None, ranking=self.score)
+        return [Assessment(score=self.score, action=None, ranking=self.score)]
 
 
 class Model:
@@ -63,10 +64,11 @@ class Model:
     def __init__(self, version, score):
         self.version, self.score_, self.rows = version, score, []
 
-    async def score(self, row, deadline):
+    def score(self, rows, deadline):
+        (row,) = rows
         self.rows.append(row)
         artifact = SimpleNamespace(version=self.version)
-        return SimpleNamespace(probability=self.score_, artifact=artifact)
+        return [SimpleNamespace(probability=self.score_, artifact=artifact)]
 
 
 class Bench:
@@ -86,7 +88,7 @@ class Bench:
             Shadow(
                 self.published,
                 scorers=self.models,
-                batch=SimpleNamespace(row=lambda _candidate: self.batch_row),
+                batch=SimpleNamespace(rows=lambda candidates: [self.batch_row for _ in candidates]),
             ),
             share=share,
             pressure=self.pressure,
@@ -125,14 +127,14 @@ class Bench:
             ids=entity_ids(attempt),
             velocity={},
         )
-        detail = {} if "row" not in more else {"row": more["row"]}
-        assessment = Assessment(score=score, action=None, ranking=0.0, detail=detail)
+        assessment = Assessment(score=score, action=None, ranking=0.0)
         descent = Descent(rung=rung, assessment=assessment, not_higher={}, elapsed_ms=1.0)
         made = SimpleNamespace(
             asked=SimpleNamespace(candidate=candidate),
             descent=descent,
             action=action,
             withheld=more.get("withheld"),
+            row=more.get("row"),
         )
         self.worker.decided(made, answer=None)
 
@@ -300,6 +302,23 @@ async def test_a_shadow_does_not_score_without_counters_that_it_was_not_trained_
     bench.answered(row=full_row("regions"))
     await bench.worker.work_off()
     assert sum(bench.counted("shadow").values()) == 1
+
+
+async def test_a_shadow_that_has_no_row_is_counted_apart(bench):
+    bench.put_in_shadow()
+    bench.batch_row = SnapshotUnavailable("gone")
+    bench.answered(RungName.RULES, score=None)
+    await bench.worker.work_off()
+    assert bench.counted("background_skipped") == {("shadow", "snapshot_unavailable"): 1}
+    assert bench.models[RungName.BATCH].rows == []
+
+
+async def test_an_attempt_that_a_rung_refuses_is_not_compared_with_it(bench):
+    bench.batch.score = RequestError("unknown currency")
+    bench.answered()
+    await bench.worker.work_off()
+    assert {rung for rung, *_ in bench.counted("agreement")} == {"rules", "tier_default"}
+    assert bench.counted("bugs") == {}
 
 
 async def test_a_shadow_that_is_withdrawn_leaves_what_waits_undone(bench):

@@ -45,16 +45,13 @@ class Store:
     def __init__(self):
         self.kept: dict[str, tuple[bytes, bytes]] = {}
 
-    def claim(self, tenant, id, identity):
-        future = asyncio.get_running_loop().create_future()
+    async def claim(self, tenant, id, identity):
         known = self.kept.get(f"{tenant}:{id}")
         if known is None:
-            future.set_result(Claim(ClaimState.NEW))
-        elif known[0] != identity:
-            future.set_result(Claim(ClaimState.OTHER_BODY))
-        else:
-            future.set_result(Claim(ClaimState.ANSWERED, known[1]))
-        return future
+            return Claim(ClaimState.NEW)
+        if known[0] != identity:
+            return Claim(ClaimState.OTHER_BODY)
+        return Claim(ClaimState.ANSWERED, known[1])
 
     def settle(self, tenant, id, identity, answer):
         self.kept[f"{tenant}:{id}"] = (identity, answer)

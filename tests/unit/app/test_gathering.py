@@ -4,64 +4,151 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from app.gathering import Gathering
-from fallback.clock import ManualClock, SystemClock
 
-EVERY_MS = 20.0
-
-
-def gathering_of(clock, *, every_ms=EVERY_MS, told=lambda: None):
-    return Gathering(clock, every_ms=every_ms, told=told)
+LONG_MS = 60_000.0
 
 
-async def test_the_first_begins_at_once_and_so_does_one_after_a_pause():
-    clock = ManualClock()
-    gathering = gathering_of(clock)
-    assert gathering.wait() is None
-    clock.advance(EVERY_MS / 1_000)
-    assert gathering.wait() is None
+class Batches:
+    """Works on what begins until it is told that it has ended."""
+
+    def __init__(self):
+        self.begun = []
+        self.more = asyncio.Event()
+        self._ends = []
+
+    async def begin(self, items):
+        self.begun.append(items)
+        self.more.set()
+        ended = asyncio.get_running_loop().create_future()
+        self._ends.append(ended)
+        await ended
+
+    def end(self, at, error=None):
+        """End the batch that began as the n-th."""
+        if error is None:
+            self._ends[at].set_result(None)
+        else:
+            self._ends[at].set_exception(error)
 
 
-async def test_those_that_follow_closely_begin_together_and_not_before_their_time():
-    clock = SystemClock()
-    gathering = gathering_of(clock)
-    assert gathering.wait() is None
-    started_s = clock.monotonic()
-    second = gathering.wait()
-    await asyncio.sleep(EVERY_MS / 4_000)
-    third = gathering.wait()
-    assert (second.done(), third.done()) == (False, False)
-    await second
-    assert third.done()
+@pytest.fixture
+def batches():
+    return Batches()
+
+
+async def turns():
+    """Let everything happen that waits for nothing."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_one_that_comes_alone_begins_at_once(batches):
+    gathering = Gathering(batches.begin, wait_ms=LONG_MS)
+    gathering.add("a")
+    await turns()
+    assert batches.begun == [["a"]]
+
+
+async def test_those_of_one_turn_of_the_loop_begin_together_and_in_order(batches):
+    gathering = Gathering(batches.begin, wait_ms=LONG_MS)
+    for item in "abc":
+        gathering.add(item)
+    assert batches.begun == []
+    await turns()
+    assert batches.begun == [["a", "b", "c"]]
+
+
+async def test_while_fewer_are_under_way_than_may_be_who_comes_waits_for_none_of_them(batches):
+    gathering = Gathering(batches.begin, wait_ms=LONG_MS, at_once=2)
+    for item in "ab":
+        gathering.add(item)
+        await turns()
+    assert batches.begun == [["a"], ["b"]]
+
+
+async def test_then_who_comes_waits_for_one_to_end_and_begins_with_all_that_came(batches):
+    gathering = Gathering(batches.begin, wait_ms=LONG_MS, at_once=2)
+    for item in "abcde":
+        gathering.add(item)
+        await turns()
+    assert batches.begun == [["a"], ["b"]]
+    batches.end(1)
+    await turns()
+    assert batches.begun == [["a"], ["b"], ["c", "d", "e"]]
+
+
+async def test_a_batch_that_ends_begins_nothing_where_nobody_waits(batches):
+    gathering = Gathering(batches.begin, wait_ms=LONG_MS, at_once=1)
+    gathering.add("a")
+    await turns()
+    batches.end(0)
+    await turns()
+    assert batches.begun == [["a"]]
+    gathering.add("b")
+    await turns()
+    assert batches.begun == [["a"], ["b"]]
+
+
+async def test_of_those_that_waited_each_begins_once(batches):
+    gathering = Gathering(batches.begin, wait_ms=20.0, at_once=1)
+    for item in "ab":
+        gathering.add(item)
+        await turns()
+    batches.end(0)
+    await turns()
+    assert batches.begun == [["a"], ["b"]]
+    await asyncio.sleep(0.04)  # the timer of the one that waited finds nothing to begin
+    assert batches.begun == [["a"], ["b"]]
+
+
+async def test_nobody_waits_for_longer_than_he_may_however_slow_those_under_way_are(batches):
+    gathering = Gathering(batches.begin, wait_ms=20.0, at_once=1)
+    gathering.add("a")
+    await turns()
+    loop = asyncio.get_running_loop()
+    started_s = loop.time()
+    batches.more.clear()
+    gathering.add("b")
+    await asyncio.sleep(0.005)
+    gathering.add("c")
+    await batches.more.wait()
+    assert batches.begun == [["a"], ["b", "c"]]
     # Timers of an event loop may come a millisecond early.
-    assert clock.monotonic() - started_s >= EVERY_MS / 1_000 - 0.002
+    assert 0.018 <= loop.time() - started_s < 1.0
 
 
-async def test_a_batch_that_begins_has_the_next_one_wait_for_as_long():
-    gathering = gathering_of(SystemClock())
-    gathering.wait()
-    await gathering.wait()
-    assert gathering.wait() is not None
+async def test_the_wait_of_the_next_begins_with_the_next(batches):
+    gathering = Gathering(batches.begin, wait_ms=10.0, at_once=1)
+    for item in "abc":
+        gathering.add(item)
+        await asyncio.sleep(0.03)
+    assert batches.begun == [["a"], ["b"], ["c"]]
 
 
-async def test_a_request_that_was_cancelled_holds_nobody_up():
-    gathering = gathering_of(SystemClock())
-    gathering.wait()
-    gone, there = gathering.wait(), gathering.wait()
-    gone.cancel()
-    await asyncio.wait_for(there, timeout=1.0)
+async def test_where_nobody_may_wait_nobody_does(batches):
+    gathering = Gathering(batches.begin, wait_ms=0.0, at_once=1)
+    for item in "abc":
+        gathering.add(item)
+        await turns()
+    assert batches.begun == [["a"], ["b"], ["c"]]
 
 
-async def test_with_nothing_between_beginnings_nobody_waits():
-    gathering = gathering_of(ManualClock(), every_ms=0.0)
-    assert [gathering.wait() for _ in range(3)] == [None] * 3
-
-
-async def test_each_beginning_is_told_once_however_many_begin():
+async def test_a_batch_that_fails_does_not_stop_the_next(batches):
     told = []
-    gathering = gathering_of(SystemClock(), told=lambda: told.append(1))
-    gathering.wait()
-    assert len(told) == 1
-    together = [gathering.wait() for _ in range(3)]
-    await asyncio.gather(*together)
-    assert len(told) == 2
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, what: told.append(what))
+    gathering = Gathering(batches.begin, wait_ms=LONG_MS, at_once=1)
+    for item in "abc":
+        gathering.add(item)
+        await turns()
+    batches.end(0, ZeroDivisionError("a bug"))
+    await turns()
+    assert batches.begun == [["a"], ["b", "c"]]
+    batches.end(1)
+    await turns()
+    gathering.add("d")
+    await turns()
+    assert batches.begun[-1] == ["d"]
+    assert isinstance(told[0]["exception"], ZeroDivisionError)

@@ -1,8 +1,7 @@
-"""Scoring: one batch a loop turn, a breaker round it, and no score that is not a number."""
+"""Scoring: rows together, a breaker round it, and no score that is not a number."""
 
 from __future__ import annotations
 
-import asyncio
 import random
 
 import numpy as np
@@ -61,10 +60,8 @@ class Bench:
     def deadline(self, budget_ms=80.0):
         return Deadline.after(budget_ms=budget_ms, clock=self.clock)
 
-    async def score(self, *raws):
-        scorer = self.scorer()
-        asked = [scorer.score(row(raw), self.deadline()) for raw in raws]
-        return await asyncio.gather(*asked, return_exceptions=True)
+    def score(self, *raws):
+        return self.scorer().score(list(map(row, raws)), self.deadline())
 
 
 def row(raw):
@@ -76,61 +73,63 @@ def bench():
     return Bench()
 
 
-async def test_a_score_is_a_calibrated_probability(bench):
-    (scored,) = await bench.score(0.0)
+def test_a_score_is_a_calibrated_probability(bench):
+    (scored,) = bench.score(0.0)
     assert (scored.probability, scored.raw, scored.artifact) == (0.5, 0.0, bench.artifact)
 
 
-async def test_rows_of_one_turn_are_scored_in_one_call_and_each_gets_its_own(bench):
-    scored = await bench.score(*range(-10, 10))
+def test_rows_are_scored_in_one_call_and_each_gets_its_own(bench):
+    scored = bench.score(*range(-10, 10))
     assert bench.models["full"].batches == [20]
     assert [one.raw for one in scored] == list(range(-10, 10))
 
 
-async def test_no_call_is_larger_than_the_limit(bench):
-    await bench.score(*range(ROWS_MAX + 1))
-    assert bench.models["full"].batches == [ROWS_MAX, 1]
+def test_no_call_is_larger_than_the_limit(bench):
+    scored = bench.score(*range(2 * ROWS_MAX + 1))
+    assert bench.models["full"].batches == [ROWS_MAX, ROWS_MAX, 1]
+    assert [one.raw for one in scored] == list(range(2 * ROWS_MAX + 1))
 
 
-async def test_each_rung_has_its_own_model(bench):
-    await bench.scorer(RungName.BATCH).score(row(0.0), bench.deadline())
+def test_each_rung_has_its_own_model(bench):
+    bench.scorer(RungName.BATCH).score([row(0.0)], bench.deadline())
     assert (bench.models["full"].batches, bench.models["batch"].batches) == ([], [1])
 
 
-async def test_without_an_artifact_the_model_is_unavailable_and_the_breaker_untouched(bench):
+def test_without_an_artifact_the_model_is_unavailable_and_the_breaker_untouched(bench):
     bench.artifact = None
-    (error,) = await bench.score(0.0)
-    assert isinstance(error, ModelUnavailable)
+    with pytest.raises(ModelUnavailable):
+        bench.score(0.0)
     assert bench.breaker.counts.total == 0
 
 
-async def test_with_too_little_time_left_nothing_is_begun(bench):
+def test_with_too_little_time_left_nothing_is_begun(bench):
     with pytest.raises(DeadlineNear):
-        await bench.scorer().score(row(0.0), bench.deadline(1.0))
+        bench.scorer().score([row(0.0)], bench.deadline(1.0))
     assert bench.models["full"].batches == []
 
 
 @pytest.mark.parametrize("error", [CatBoostError("bad row"), TypeError("None"), ValueError("nan")])
-async def test_a_model_that_raises_is_an_unavailable_dependency(bench, error):
+def test_a_model_that_raises_is_an_unavailable_dependency(bench, error):
     bench.models["full"].raises = error
-    (got,) = await bench.score(0.0)
-    assert isinstance(got, DependencyUnavailable)
+    with pytest.raises(DependencyUnavailable):
+        bench.score(0.0)
     assert bench.breaker.counts.failures == 1
 
 
 @pytest.mark.parametrize("raw", [float("nan"), float("inf"), float("-inf")])
-async def test_a_score_that_is_not_a_number_is_corrupt_and_evidence_against_the_model(bench, raw):
-    errors = await bench.score(0.0, raw)
-    assert all(isinstance(error, DependencyCorrupt) for error in errors)
+def test_a_score_that_is_not_a_number_is_corrupt_and_evidence_against_the_model(bench, raw):
+    with pytest.raises(DependencyCorrupt):
+        bench.score(0.0, raw)
     assert bench.breaker.counts.failures == 1
 
 
-async def test_a_model_that_keeps_raising_is_left_alone(bench):
+def test_a_model_that_keeps_raising_is_left_alone(bench):
     bench.models["full"].raises = CatBoostError("broken")
     for _ in range(BreakerPolicy().minimum_calls):
-        await bench.score(0.0)
+        with pytest.raises(DependencyUnavailable):
+            bench.score(0.0)
     assert bench.breaker.state is StateName.OPEN
     called = len(bench.models["full"].batches)
-    (error,) = await bench.score(0.0)
-    assert isinstance(error, BreakerOpen)
+    with pytest.raises(BreakerOpen):
+        bench.score(0.0)
     assert len(bench.models["full"].batches) == called

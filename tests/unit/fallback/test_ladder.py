@@ -22,21 +22,24 @@ def saying(rung):
 
 
 class FakeRung:
-    """Answers after `takes_ms` on the clock, or raises its `error`."""
+    """Answers after `takes_ms` on the clock, or raises its `error`, or `outcomes` for some."""
 
     def __init__(self, name, clock, takes_ms):
         self.name = name
         self.clock = clock
         self.takes_ms = takes_ms
         self.error = None
+        self.outcomes = {}
         self.asked = 0
+        self.batches = []
 
-    async def assess(self, attempt, deadline):
+    async def assess(self, attempts, deadline):
         self.asked += 1
+        self.batches.append(list(attempts))
         self.clock.advance(self.takes_ms / 1000)
         if self.error is not None:
             raise self.error
-        return saying(self.name)
+        return [self.outcomes.get(attempt, saying(self.name)) for attempt in attempts]
 
 
 class FakeLast:
@@ -70,7 +73,12 @@ class Region:
 
     async def assess(self, *, budget_ms=80.0, **where):
         deadline = Deadline.after(budget_ms=budget_ms, clock=self.clock)
-        return await self.ladder.assess("attempt", deadline, **where)
+        (outcome,) = await self.ladder.assess(["attempt"], deadline, **where)
+        return outcome
+
+    async def assess_all(self, *attempts, budget_ms=80.0, **where):
+        deadline = Deadline.after(budget_ms=budget_ms, clock=self.clock)
+        return await self.ladder.assess(attempts, deadline, **where)
 
 
 @pytest.fixture
@@ -161,9 +169,8 @@ async def test_when_every_rung_fails_the_last_one_answers_and_all_reasons_are_gi
 
 
 async def test_a_request_error_leaves_the_ladder_without_an_event(region):
-    region.full.error = errors.RequestError("unknown currency")
-    with pytest.raises(errors.RequestError):
-        await region.assess()
+    region.full.error = wrong = errors.RequestError("unknown currency")
+    assert await region.assess() is wrong
     assert region.events == []
     assert region.batch.asked == 0
 
@@ -234,7 +241,8 @@ async def test_a_listener_that_raises_costs_no_answer(region, caplog):
     ladder = Ladder(
         [Step(rung=region.full, needed_ms=1.0)], FakeLast(), clock=region.clock, listener=broken
     )
-    descent = await ladder.assess("attempt", Deadline.after(budget_ms=80, clock=region.clock))
+    deadline = Deadline.after(budget_ms=80, clock=region.clock)
+    (descent,) = await ladder.assess(["attempt"], deadline)
     assert descent.rung is FULL
     assert "a listener raised on RungTaken" in caplog.text
 
@@ -242,7 +250,8 @@ async def test_a_listener_that_raises_costs_no_answer(region, caplog):
 async def test_a_switch_that_raises_is_a_bug_of_its_rung_alone(region):
     step = Step(rung=region.full, needed_ms=1.0, enabled=lambda: 1 / 0)
     ladder = Ladder([step], FakeLast(), clock=region.clock)
-    descent = await ladder.assess("attempt", Deadline.after(budget_ms=80, clock=region.clock))
+    deadline = Deadline.after(budget_ms=80, clock=region.clock)
+    (descent,) = await ladder.assess(["attempt"], deadline)
     assert descent.not_higher == {FULL: Reason.BUG}
 
 
@@ -263,3 +272,104 @@ def test_limits_below_zero_are_refused(region):
         Step(rung=region.full, needed_ms=-1.0)
     with pytest.raises(ValueError, match="reserve_ms"):
         Ladder([], FakeLast(), clock=region.clock, reserve_ms=-1.0)
+
+
+async def test_a_rung_that_fails_for_some_sends_only_those_on(region):
+    stale, bug = errors.FeaturesStale("old"), KeyError("merchant")
+    region.full.outcomes = {"b": stale, "d": bug}
+    region.batch.outcomes = {"d": errors.SnapshotUnavailable()}
+    descents = await region.assess_all("a", "b", "c", "d")
+    assert [descent.rung for descent in descents] == [FULL, BATCH, FULL, RULES]
+    assert [descent.assessment for descent in descents] == list(
+        map(saying, (FULL, BATCH, FULL, RULES))
+    )
+    assert [descent.not_higher for descent in descents] == [
+        {},
+        {FULL: Reason.FEATURES_STALE},
+        {},
+        {FULL: Reason.BUG, BATCH: Reason.SNAPSHOT_UNAVAILABLE},
+    ]
+    assert (region.batch.batches, region.rules.batches) == ([["b", "d"]], [["d"]])
+
+
+async def test_an_attempt_s_time_on_the_ladder_is_its_own(region):
+    region.full.outcomes = {"b": errors.FeaturesStale()}
+    descents = await region.assess_all("a", "b")
+    assert [descent.elapsed_ms for descent in descents] == pytest.approx([8.0, 12.0])
+
+
+async def test_what_is_told_of_a_rung_says_for_how_many_attempts(region):
+    stale, bug = errors.FeaturesStale("old"), KeyError("merchant")
+    region.full.outcomes = {"b": stale, "c": bug, "d": stale}
+    await region.assess_all("a", "b", "c", "d", "e")
+    full, batch = pytest.approx(8.0), pytest.approx(4.0)
+    assert region.events == [
+        RungSkipped(
+            rung=FULL,
+            reason=Reason.FEATURES_STALE,
+            elapsed_ms=full,
+            detail=str(stale),
+            attempts=2,
+        ),
+        RungSkipped(
+            rung=FULL, reason=Reason.BUG, elapsed_ms=full, detail=repr(bug), bug=bug, attempts=1
+        ),
+        RungTaken(rung=FULL, elapsed_ms=full, attempts=2),
+        RungTaken(rung=BATCH, elapsed_ms=batch, attempts=3),
+    ]
+
+
+async def test_a_rung_that_fails_for_all_is_told_of_once(region):
+    region.full.error = errors.BreakerOpen("counters")
+    await region.assess_all("a", "b", "c")
+    skipped, taken = region.events
+    assert (skipped.reason, skipped.attempts, taken.attempts) == (Reason.BREAKER_OPEN, 3, 3)
+
+
+async def test_pressure_is_told_of_once_a_rung_for_all_of_a_batch(region):
+    await region.assess_all("a", "b", "c", highest=RULES)
+    told = [(type(event), event.rung, event.attempts) for event in region.events]
+    assert told == [(RungSkipped, FULL, 3), (RungSkipped, BATCH, 3), (RungTaken, RULES, 3)]
+
+
+async def test_a_request_error_of_one_leaves_the_others_where_they_are(region):
+    wrong = errors.RequestError("unknown currency")
+    region.full.outcomes = {"a": errors.FeaturesStale(), "b": wrong}
+    region.batch.outcomes = {"a": errors.SnapshotUnavailable()}
+    first, second, third = await region.assess_all("a", "b", "c")
+    assert second is wrong
+    assert (first.rung, third.rung) == (RULES, FULL)
+    assert region.batch.batches == [["a"]]
+    assert sum(event.attempts for event in region.events if isinstance(event, RungTaken)) == 2
+
+
+@pytest.mark.parametrize("given", [[], [saying(FULL)], [saying(FULL)] * 3, None])
+async def test_a_rung_that_does_not_answer_once_for_each_attempt_is_a_bug(region, given):
+    class Miscounting(FakeRung):
+        async def assess(self, attempts, deadline):
+            return given
+
+    steps = [Step(rung=Miscounting(FULL, region.clock, 1.0), needed_ms=1.0)]
+    ladder = Ladder(steps, FakeLast(), clock=region.clock, listener=region.events.append)
+    descents = await ladder.assess(["a", "b"], Deadline.after(budget_ms=80, clock=region.clock))
+    assert [descent.rung for descent in descents] == [LAST, LAST]
+    assert [descent.not_higher for descent in descents] == [{FULL: Reason.BUG}] * 2
+    assert region.events[0].bug is not None
+
+
+async def test_a_batch_takes_one_place_in_a_bulkhead(region):
+    descents = await region.assess_all("a", "b", "c")
+    assert [descent.rung for descent in descents] == [FULL] * 3
+    assert region.bulkhead.in_use == 0
+
+
+def test_of_the_last_resort_every_rung_above_was_passed_over_for_the_same_reason(region):
+    descent = region.ladder.last_resort("attempt", Reason.BUG)
+    assert (descent.rung, descent.assessment) == (LAST, saying(LAST))
+    assert descent.not_higher == dict.fromkeys((FULL, BATCH, RULES), Reason.BUG)
+    assert [(event.rung, event.attempts) for event in region.events] == [
+        (FULL, 1),
+        (BATCH, 1),
+        (RULES, 1),
+        (LAST, 1),
+    ]

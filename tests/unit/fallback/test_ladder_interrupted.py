@@ -22,7 +22,7 @@ class HangingRung:
         self.entered = asyncio.Event()
         self.shared = asyncio.get_running_loop().create_future()
 
-    async def assess(self, attempt, deadline):
+    async def assess(self, attempts, deadline):
         self.entered.set()
         return await self.shared
 
@@ -45,9 +45,10 @@ class Hanging:
         )
 
     async def assess(self, budget_ms):
-        return await self.ladder.assess(
-            "attempt", Deadline.after(budget_ms=budget_ms, clock=SystemClock())
+        (descent,) = await self.ladder.assess(
+            ["attempt"], Deadline.after(budget_ms=budget_ms, clock=SystemClock())
         )
+        return descent
 
 
 async def test_a_rung_that_hangs_is_cut_off_and_its_slot_given_back():

@@ -7,7 +7,7 @@ from fallback.deadline import Deadline
 from fallback.errors import RulesUnavailable
 from fallback.predicate import Inputs, InputType, compile_expression
 from fallback.rules import Rule, RuleSet
-from fallback.rung import Action, RungName
+from fallback.rung import Action, Assessment, RungName
 from fallback.rungs.rules import RulesRung
 
 INPUTS = {
@@ -113,8 +113,9 @@ async def test_the_rung_gives_the_action_and_keeps_what_the_record_needs() -> No
     rules = rule_set(rule("d", Action.DECLINE, "amount.ref > 100"))
     rung = RulesRung[Inputs](rules=lambda: rules, inputs_of=lambda attempt: attempt)
 
-    assessment = await rung.assess(AMOUNTS, DEADLINE)
+    (assessment,) = await rung.assess([AMOUNTS], DEADLINE)
 
+    assert isinstance(assessment, Assessment)
     assert rung.name is RungName.RULES
     assert assessment.score is None
     assert assessment.action is Action.DECLINE
@@ -126,8 +127,30 @@ async def test_the_rung_follows_a_reload() -> None:
     current: list[RuleSet | None] = [None]
     rung = RulesRung[Inputs](rules=lambda: current[0], inputs_of=lambda attempt: attempt)
     with pytest.raises(RulesUnavailable):
-        await rung.assess(AMOUNTS, DEADLINE)
+        await rung.assess([AMOUNTS], DEADLINE)
 
     current[0] = rule_set(rule("s", Action.STEP_UP))
 
-    assert (await rung.assess(AMOUNTS, DEADLINE)).action is Action.STEP_UP
+    (assessment,) = await rung.assess([AMOUNTS], DEADLINE)
+    assert isinstance(assessment, Assessment)
+    assert assessment.action is Action.STEP_UP
+
+
+async def test_an_attempt_that_spoils_the_rules_fails_alone_and_in_its_place() -> None:
+    rules = rule_set(rule("d", Action.DECLINE, "amount.ref > 100"))
+    spoilt = KeyError("amount.ref")
+
+    def inputs_of(attempt: Inputs) -> Inputs:
+        if not attempt:
+            raise spoilt
+        return attempt
+
+    rung = RulesRung[Inputs](rules=lambda: rules, inputs_of=inputs_of)
+    small: Inputs = {"amount.ref": 30, "tier.amount_high": 100}
+
+    first, second, third = await rung.assess([AMOUNTS, {}, small], DEADLINE)
+
+    assert second is spoilt
+    assert isinstance(first, Assessment)
+    assert isinstance(third, Assessment)
+    assert (first.action, third.action) == (Action.DECLINE, Action.APPROVE)

@@ -1,74 +1,40 @@
-"""The hot route as an ASGI callable: what it reads, what it refuses, what it counts."""
+"""The hot route, as an ASGI callable and the short way: what it reads, refuses and counts."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 
+import msgspec
 import pytest
 
 from app.api.auth import Scope, add_key, load_keys
 from app.api.hot import PATH, Front, LoopLag
-from app.api.wire import Decision
-from app.gathering import Gathering
+from app.api.problem import Conflict
 from app.telemetry import Telemetry
-from fallback.clock import ManualClock, SystemClock
-
-BODY = json.dumps(
-    {
-        "attempt_id": "a1",
-        "amount": {"value": 2_500, "currency": "EUR"},
-        "merchant": {"id": "mer_1"},
-        "instrument": {"token": "tok_12345"},
-    }
-).encode()
-
-
-class FakeDecider:
-    """Answers everything and keeps what it was asked."""
-
-    def __init__(self):
-        self.asked = []
-
-    async def decide(self, attempt, canonical, *, caller, deadline, deadline_ms, retry, trace):
-        self.asked.append((attempt, canonical, caller, deadline, deadline_ms, retry))
-        return Decision(
-            decision_id="dec_1",
-            attempt_id=attempt.attempt_id,
-            action="approve",
-            score=None,
-            rung="rules",
-            not_higher={},
-            reasons=[],
-            thresholds=None,
-            model=None,
-            policy_version=1,
-            region="us-east-1",
-            as_of="2026-07-01T00:00:00.000Z",
-            feature_age_ms=None,
-            took_ms=1.5,
-            token="v1.a.b",
-        )
+from fallback.clock import ManualClock
+from tests.unit.app.api.setting import BODY, FakeDecider
 
 
 class Caller:
-    """Sends requests to the front and reads what it sends back."""
+    """Sends requests to the front and reads what it sends back, the long way or the short one."""
 
     def __init__(self, folder):
         self.decider = FakeDecider()
+        self.short = False
         self.telemetry = Telemetry()
         self.lag = LoopLag(ManualClock(), told=lambda _ms: None)
         self.behind = []
         self.key = add_key(folder / "keys.json", tenant="acme", scopes=[Scope.DECIDE])
-        keys = load_keys(folder / "keys.json")
+        self.keys = load_keys(folder / "keys.json")
         self.front = Front(
             self.serve_behind,
             decider=lambda: self.decider,
-            keys=lambda: keys,
+            keys=lambda: self.keys,
             telemetry=self.telemetry,
             clock=ManualClock(),
             lag=self.lag,
-            gathering=Gathering(SystemClock(), every_ms=1.0, told=lambda: None),
+            gather_ms=1.0,
             deadline_ms=80,
             body_wait_s=0.01,
         )
@@ -78,8 +44,11 @@ class Caller:
 
     async def post(self, *pieces, method="POST", path=PATH, headers=()):
         own = {"x-api-key": self.key, "content-type": "application/json", **dict(headers)}
+        raw = [(name.encode(), value.encode()) for name, value in own.items() if value is not None]
+        if self.short:
+            return await self.take(raw, b"".join(pieces or (BODY,)))
         return await self.request(
-            [(name.encode(), value.encode()) for name, value in own.items() if value is not None],
+            raw,
             [
                 {"type": "http.request", "body": piece, "more_body": at < len(pieces) - 1}
                 for at, piece in enumerate(pieces or (BODY,))
@@ -107,43 +76,57 @@ class Caller:
         start, end = sent
         return start["status"], dict(start["headers"]), json.loads(end["body"])
 
+    async def take(self, headers, body):
+        answers = asyncio.Queue()
+        self.front.take(headers, body, answers.put_nowait)
+        status, named, content = await answers.get()
+        assert answers.empty()
+        return status, dict(named), json.loads(content)
+
 
 @pytest.fixture
 def caller(tmp_path):
     return Caller(tmp_path)
 
 
-async def test_an_attempt_is_decided_and_counted(caller):
-    status, headers, answer = await caller.post()
+@pytest.fixture(params=["long", "short"])
+def either(request, caller):
+    """A caller whose requests take one way or the other."""
+    caller.short = request.param == "short"
+    return caller
+
+
+async def test_an_attempt_is_decided_and_counted(either):
+    status, headers, answer = await either.post()
     assert (status, answer["action"]) == (200, "approve")
     assert headers[b"content-type"] == b"application/json"
-    assert caller.telemetry.counters == {"decisions\0rules\0approve": 1}
-    assert caller.telemetry.latency_sum_ms == 1.5
+    assert either.telemetry.counters == {"decisions\0rules\0approve": 1}
+    assert either.telemetry.latency_sum_ms == 1.5
 
 
-async def test_the_decider_gets_the_attempt_its_caller_and_its_deadline(caller):
-    await caller.post(headers={"x-deadline-ms": "50", "x-attempt-retry": "2"})
-    ((attempt, canonical, who, deadline, deadline_ms, retry),) = caller.decider.asked
+async def test_the_decider_gets_the_attempt_its_caller_and_its_deadline(either):
+    await either.post(headers={"x-deadline-ms": "50", "x-attempt-retry": "2"})
+    ((attempt, canonical, who, deadline, deadline_ms, retry),) = either.decider.asked_for
     assert (attempt.attempt_id, who.tenant, deadline_ms, retry) == ("a1", "acme", 50, 2)
     assert json.loads(canonical) == json.loads(BODY)
     assert deadline.remaining_ms() == pytest.approx(50)
 
 
-async def test_a_caller_cannot_ask_for_more_time_than_the_service_has(caller):
-    await caller.post(headers={"x-deadline-ms": "100"})
-    assert caller.decider.asked[0][4] == 80
+async def test_a_caller_cannot_ask_for_more_time_than_the_service_has(either):
+    await either.post(headers={"x-deadline-ms": "100"})
+    assert either.decider.asked_for[0][4] == 80
 
 
-async def test_the_wait_before_the_loop_looked_counts_against_the_deadline(caller):
-    caller.lag.ms = 30.0
-    await caller.post()
-    assert caller.decider.asked[0][3].remaining_ms() == pytest.approx(50)
+async def test_the_wait_before_the_loop_looked_counts_against_the_deadline(either):
+    either.lag.ms = 30.0
+    await either.post()
+    assert either.decider.asked_for[0][3].remaining_ms() == pytest.approx(50)
 
 
 async def test_every_other_path_goes_to_the_app_behind(caller):
     await caller.post(path="/livez", method="GET")
     assert [scope["path"] for scope in caller.behind] == ["/livez"]
-    assert not caller.decider.asked
+    assert not caller.decider.asked_for
 
 
 async def test_other_kinds_of_connection_go_to_the_app_behind(caller):
@@ -163,24 +146,142 @@ async def test_other_kinds_of_connection_go_to_the_app_behind(caller):
         (415, {"content-type": "text/plain"}),
         (415, {"content-type": "application/json; charset=latin-1"}),
         (415, {"content-encoding": "gzip"}),
-        (413, {"content-length": "16385"}),
     ],
 )
-async def test_headers_that_will_not_do_are_refused_and_counted(caller, status, headers):
-    got, named, problem = await caller.post(headers=headers)
+async def test_headers_that_will_not_do_are_refused_and_counted(either, status, headers):
+    got, named, problem = await either.post(headers=headers)
     assert got == problem["status"] == status
     assert named[b"content-type"] == b"application/problem+json"
-    assert caller.telemetry.counters == {f"requests_refused\0{status}": 1}
-    assert not caller.decider.asked
+    assert either.telemetry.counters == {f"requests_refused\0{status}": 1}
+    assert not either.decider.asked_for
+
+
+async def test_a_length_over_the_limit_is_refused_before_the_body_is_read(caller):
+    status, _, _ = await caller.post(headers={"content-length": "16385"})
+    assert status == 413
+    assert caller.telemetry.counters == {"requests_refused\x00413": 1}
+    assert not caller.decider.asked_for
 
 
 @pytest.mark.parametrize("name", ["x-api-key", "x-deadline-ms", "x-attempt-retry", "content-type"])
-async def test_a_header_twice_is_ambiguous(caller, name):
-    value = {"x-api-key": caller.key, "content-type": "application/json"}.get(name, "50")
+async def test_a_header_twice_is_ambiguous(either, name):
+    value = {"x-api-key": either.key, "content-type": "application/json"}.get(name, "50")
     headers = [(name.encode(), value.encode())] * 2
-    status, _, problem = await caller.request(headers, [])
+    asked = either.take(headers, b"") if either.short else either.request(headers, [])
+    status, _, problem = await asked
     assert status == 400
     assert name in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, b""),
+        (400, b"{"),
+        (400, b'{"attempt_id": "\xff"}'),
+        (400, BODY.replace(b"{", b'{"attempt_id": "a0", ', 1)),
+        (422, b"{}"),
+        (422, b"[]"),
+        (422, BODY.replace(b"2500", b"-1")),
+        (422, BODY.replace(b"tok_12345", b"4111111111111111")),
+    ],
+)
+async def test_a_body_that_will_not_do_is_refused_and_counted(either, status, body):
+    got, _, problem = await either.post(body)
+    assert got == problem["status"] == status
+    assert problem["instance"] == PATH
+    assert either.telemetry.counters == {f"requests_refused\0{status}": 1}
+    assert not either.decider.batches
+
+
+REFUSED = [
+    ({"x-api-key": None}, BODY),
+    ({"x-api-key": "sk_1_wrong"}, BODY),
+    ({"x-deadline-ms": "soon"}, BODY),
+    ({"x-attempt-retry": "1.5"}, BODY),
+    ({"content-type": "text/plain"}, BODY),
+    ({"content-encoding": "br"}, BODY),
+    ({}, b""),
+    ({}, b"{"),
+    ({}, b"{}"),
+    ({}, BODY.replace(b"EUR", b"euros")),
+]
+
+
+@pytest.mark.parametrize(("headers", "body"), REFUSED)
+async def test_a_refusal_is_the_same_to_the_byte_on_either_way(caller, headers, body):
+    long = await caller.post(body, headers=headers)
+    caller.short = True
+    assert await caller.post(body, headers=headers) == long
+    assert 400 <= long[0] < 500
+
+
+async def test_an_answer_is_the_same_on_either_way(caller):
+    long = await caller.post()
+    caller.short = True
+    assert await caller.post() == long
+
+
+async def test_what_the_decider_refuses_is_a_problem_of_the_request(either):
+    either.decider.says = Conflict("This attempt_id was sent before with another body.")
+    status, headers, problem = await either.post()
+    assert (status, problem["type"]) == (409, "/docs/problems#conflict")
+    assert headers[b"content-type"] == b"application/problem+json"
+    assert either.telemetry.counters == {"requests_refused\x00409": 1}
+
+
+class Broken:
+    """A decider, or keys, that have a bug."""
+
+    def asked(self, *_arguments, **_named):
+        raise ZeroDivisionError
+
+    def authenticate(self, *_arguments):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("where", ["keys", "asked", "told"])
+async def test_a_bug_that_costs_an_answer_is_a_problem_of_ours_logged_and_counted(
+    either, where, caplog
+):
+    if where == "keys":
+        either.keys = Broken()
+    elif where == "asked":
+        either.decider = Broken()
+    else:
+        either.decider.says = ZeroDivisionError()
+    status, headers, problem = await either.post()
+    assert status == problem["status"] == 500
+    assert headers[b"content-type"] == b"application/problem+json"
+    assert problem["type"] == "/docs/problems#failed"
+    assert either.telemetry.counters == {"bugs\0front": 1}
+    (logged,) = caplog.records
+    assert logged.exc_info[0] is ZeroDivisionError
+
+
+async def test_requests_of_one_moment_are_decided_together_whichever_way_they_came(caller):
+    def body(id):
+        return BODY.replace(b"a1", id)
+
+    async def taken(id):
+        key = [(b"x-api-key", caller.key.encode()), (b"content-type", b"application/json")]
+        return await caller.take(key, body(id))
+
+    answers = await asyncio.gather(taken(b"a1"), caller.post(body(b"a2")), taken(b"a3"))
+    assert [answer["attempt_id"] for _, _, answer in answers] == ["a1", "a2", "a3"]
+    assert [sorted(batch) for batch in caller.decider.batches] == [["a1", "a2", "a3"]]
+
+
+async def test_a_refusal_on_the_short_way_waits_for_nothing(caller):
+    answers = []
+    caller.front.take([], BODY, answers.append)
+    assert [answer.status for answer in answers] == [401]
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-api-key": None}])
+async def test_an_answer_says_how_long_it_is(either, headers):
+    _, named, answer = await either.post(headers=headers)
+    assert int(named[b"content-length"]) == len(msgspec.json.encode(answer))
 
 
 async def test_another_method_is_told_which_one_to_use(caller):
@@ -198,8 +299,8 @@ async def test_a_body_in_pieces_is_refused_as_soon_as_it_is_too_large(caller):
     assert status == 413
 
 
-async def test_a_body_of_just_the_limit_is_read(caller):
-    status, _, _ = await caller.post(BODY.ljust(16 * 1_024))
+async def test_a_body_of_just_the_limit_is_read(either):
+    status, _, _ = await either.post(BODY.ljust(16 * 1_024))
     assert status == 200
 
 

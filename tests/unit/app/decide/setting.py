@@ -20,7 +20,8 @@ from app.ids import DecisionIds
 from app.making import InForce, Making
 from app.money import DEFAULT_RATES, load_rates
 from app.policy import DEFAULT_POLICY, load_policy
-from app.record.claims import Claim, ClaimState
+from app.record.claim_store import Written
+from app.record.claims import Claim, Claiming, ClaimState
 from app.record.made import Versions
 from app.record.token import TokenSigner
 from app.rule_inputs import rule_inputs
@@ -52,17 +53,27 @@ BODY = {
 
 
 class ScriptedRung:
-    """A full rung that gives a score, or raises."""
+    """A full rung that gives a score, or raises; `scores` are of some attempt ids."""
 
     name = RungName.FULL
 
     def __init__(self):
         self.score = 0.0
+        self.scores = {}
+        self.batches = []
 
-    async def assess(self, attempt, deadline):
+    async def assess(self, attempts, deadline):
+        ids = [candidate.attempt.attempt_id for candidate in attempts]
+        self.batches.append((ids, deadline.remaining_ms()))
         if isinstance(self.score, Exception):
             raise self.score
-        return Assessment(score=self.score, action=None, ranking=self.score)
+        return [self._assessment(self.scores.get(id, self.score)) for id in ids]
+
+    @staticmethod
+    def _assessment(score):
+        if isinstance(score, Exception):
+            return score
+        return Assessment(score=score, action=None, ranking=score)
 
 
 class Directory:
@@ -97,29 +108,49 @@ class Records:
 
 
 class ScriptedClaims:
-    """Claims that say what they are told to, when they are told to."""
+    """Claims that say what they are told to, when they are told to; `saying` is of some ids.
+
+    Attributes:
+        fails: what the store's reply fails with.
+        claimed: ids of each ask, in order.
+        entered: entries of each ask, in order.
+    """
 
     def __init__(self):
         self.says = Claim(ClaimState.NEW)
+        self.saying = {}
         self.slow = False
-        self.settled = []
+        self.fails = None
+        self.claimed = []
         self.entered = []
+        self.settled = []
 
-    def claim(self, tenant, attempt_id, body_hash):
-        future = asyncio.get_running_loop().create_future()
-        if not self.slow:
-            future.set_result(self.says)
-        return future
+    def claim_all(self, ids):
+        self.claimed.append(list(ids))
+        return self._claiming(ids)
 
-    def settle(self, tenant, id, body_hash, answer):
-        self.settled.append((tenant, id, body_hash, answer))
+    def enter_all(self, entries):
+        self.entered.append(list(entries))
+        return self._claiming([entry.id for entry in entries])
 
-    async def enter(self, answers):
-        entered = list(answers)
-        self.entered.extend(entered)
-        if self.slow:
-            await asyncio.sleep(60.0)
-        return [self.says] * len(entered)
+    def settle_all(self, entries):
+        self.settled.extend(entries)
+
+    def _claiming(self, ids):
+        reply = asyncio.get_running_loop().create_future()
+        if self.fails is not None:
+            reply.set_exception(self.fails)
+        elif not self.slow:
+            reply.set_result([None] * len(ids))
+        keys = [id.id for id in ids]
+
+        def read(own, _elsewhere):
+            return [
+                self.saying.get(key, self.says) if key in own else Claim(ClaimState.UNKNOWN)
+                for key in keys
+            ]
+
+        return Claiming(Written([keys], [reply]), (), read)
 
 
 class ScriptedStandIn:
@@ -217,13 +248,31 @@ class Pipeline:
     def candidate(self, **fields):
         return self.making.candidate(msgspec.convert({**BODY, **fields}, Attempt), "acme")
 
-    async def decide(self, *, retry=0, **fields):
+    def asked(self, told, *, retry=0, deadline=None, deadline_ms=80, **fields):
+        """An attempt that was received."""
         body = {**BODY, **fields}
-        return await self.decider.decide(
+        return self.decider.asked(
             msgspec.convert(body, Attempt),
             json.dumps(body).encode(),
             caller=Caller("acme", frozenset(Scope), "k1"),
-            deadline=Deadline.after(budget_ms=80, clock=self.clock),
-            deadline_ms=80,
+            deadline=deadline or Deadline.after(budget_ms=deadline_ms, clock=self.clock),
+            deadline_ms=deadline_ms,
+            told=told,
             retry=retry,
         )
+
+    async def decide(self, **fields):
+        """The answer to one attempt, which is a batch of its own; what it is refused with."""
+        (result,) = await self.decide_all([fields])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def decide_all(self, batch):
+        """The answers to attempts that begin together, in order; or why there is none."""
+        told = [[] for _ in batch]
+        await self.decider.decide(
+            [self.asked(own.append, **fields) for own, fields in zip(told, batch, strict=True)]
+        )
+        results = [result for (result,) in told]  # each is told once
+        return [one if isinstance(one, Exception) else one.answer for one in results]

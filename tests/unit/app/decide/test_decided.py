@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 
-import msgspec
 import pytest
 
-from app.api.auth import Caller, Scope
 from app.api.problem import Conflict
-from app.api.wire import Attempt
 from app.features.spec import Entity
 from app.policy import UNKNOWN_TIER
 from app.record.claims import Claim, ClaimState
@@ -183,13 +180,7 @@ async def test_an_attempt_that_got_no_answer_is_not_followed():
 
 async def test_the_answer_says_what_it_took_from_the_headers_on(pipeline):
     deadline = Deadline.after(budget_ms=80, clock=pipeline.clock, already_spent_ms=5)
-    decision = await pipeline.decider.decide(
-        msgspec.convert(BODY, Attempt),
-        b"{}",
-        caller=Caller("acme", frozenset(Scope), "k1"),
-        deadline=deadline,
-        deadline_ms=80,
-    )
+    decision = await pipeline.decide(deadline=deadline)
     assert decision.took_ms == pytest.approx(5)
     assert decision.as_of == "2026-07-02T13:46:40.000Z"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 import msgspec
@@ -33,21 +32,22 @@ async def test_an_attempt_is_answered_by_the_last_rung_and_recorded(pressed):
 
 async def test_many_are_decided_together_and_each_gets_its_own_answer(pressed):
     amounts = {f"a{at}": 100 * at for at in range(1, 9)}
-    answers = await asyncio.gather(
-        *(
-            pressed.decide(attempt_id=id, amount={"value": value, "currency": "EUR"})
+    answers = await pressed.decide_all(
+        [
+            {"attempt_id": id, "amount": {"value": value, "currency": "EUR"}}
             for id, value in amounts.items()
-        )
+        ]
     )
     assert [answer.attempt_id for answer in answers] == list(amounts)
     assert [record.attempt_id for record in pressed.records.kept] == list(amounts)
     assert len({answer.decision_id for answer in answers}) == len(amounts)
     assert pressed.telemetry.counters["rung_skipped\0full\0pressure"] == len(amounts)
+    assert [len(entries) for entries in pressed.claims.entered] == [len(amounts)]
 
 
 async def test_the_claim_has_the_answer_in_it(pressed):
     answer = await pressed.decide()
-    ((tenant, id, identity, kept),) = pressed.claims.entered
+    (((tenant, id, identity), kept),) = pressed.claims.entered[0]
     assert (tenant, id, len(identity)) == ("acme", "a1", 16)
     assert msgspec.json.decode(kept, type=Decision) == answer
     assert not pressed.claims.settled
@@ -92,15 +92,12 @@ async def test_a_record_that_cannot_be_made_costs_neither_its_answer_nor_the_oth
 ):
     pressed.records.fails = True
     with caplog.at_level(logging.CRITICAL):
-        answers = await asyncio.gather(*(pressed.decide(attempt_id=f"a{at}") for at in range(3)))
+        answers = await pressed.decide_all([{"attempt_id": f"a{at}"} for at in range(3)])
     assert {answer.rung for answer in answers} == {"tier_default"}
     assert pressed.telemetry.counters["bugs\0record"] == 3
 
 
 async def test_of_a_moment_s_attempts_those_beyond_the_limit_are_pressed(pipeline):
-    pipeline.pressure.begin()
     most = 24
-    answers = await asyncio.gather(
-        *(pipeline.decide(attempt_id=f"a{at}") for at in range(most + 10))
-    )
+    answers = await pipeline.decide_all([{"attempt_id": f"a{at}"} for at in range(most + 10)])
     assert [answer.rung for answer in answers] == ["full"] * most + ["tier_default"] * 10

@@ -12,7 +12,7 @@ from app.record.claims import Claim, ClaimState
 
 async def test_the_answer_is_left_with_the_claim_for_a_repeat(pipeline):
     answer = await pipeline.decide()
-    ((tenant, id, identity, kept),) = pipeline.claims.settled
+    (((tenant, id, identity), kept),) = pipeline.claims.settled
     assert (tenant, id, len(identity)) == ("acme", "a1", 16)
     assert msgspec.json.decode(kept, type=Decision) == answer
 
