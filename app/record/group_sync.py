@@ -103,7 +103,9 @@ class GroupSync:
     def _fail(self, error: OSError, since_s: float) -> None:
         if self.failed is None:  # said once, not ten times a second
             log.error("the journal cannot be written: %s; tried again", error)
-        self.failed, self._dirty_since_s = error, since_s
+        # A new one: that one's traceback would keep all that the call had in hand.
+        self.failed = OSError(error.errno, error.strerror)
+        self._dirty_since_s = since_s
 
     def _look_at_share(self) -> None:
         try:

@@ -60,7 +60,7 @@ def bring_in(slot: Path) -> None:
     try:
         _empty(path, slot)
     except FileNotFoundError:  # the host was started anew, or the process died on the way to one
-        log.info("%s: no ring is left", slot)
+        log.warning("%s: no ring is left of the process before", slot)
     except ForeignRing as error:
         log.error("%s: %s; nothing of %s is used", slot, error, path)  # noqa: TRY400
     forget_ring(slot)

@@ -15,6 +15,7 @@ import logging
 import mmap
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,13 +27,14 @@ __all__ = [
     "POINTER",
     "RingFile",
     "RingRoom",
+    "all_written_before_ms",
     "forget_ring",
     "ring_of",
     "waiting_in",
-    "waiting_since_ms",
 ]
 
 POINTER = "ring"
+WAITS_MS_MAX = 2_000
 
 log = logging.getLogger(__name__)
 
@@ -161,11 +163,22 @@ def waiting_in(slot: Path) -> dict[str, tuple[int, bytes]]:
         }
 
 
-def waiting_since_ms(slot: Path) -> int | None:
-    """All that was appended before that is in the writer's files, ms since the epoch.
+def all_written_before_ms(folder: Path) -> int:
+    """A moment before which all that was appended is in the writers' files, ms since the epoch.
 
-    None where nothing waits.
+    Now, where nothing waits. What waits for longer than some seconds is left out: it is in the ring
+    of a process that died, or for a disk that takes nothing, and as good as a gap until then.
+
+    Args:
+        folder: of a region's journals.
     """
+    now_ms = time.time_ns() // 1_000_000
+    waiting = [_waiting_since_ms(path.parent) for path in folder.glob(f"[0-9]*/{POINTER}")]
+    since_ms = min((since for since in waiting if since is not None), default=now_ms)
+    return min(now_ms, max(since_ms, now_ms - WAITS_MS_MAX))
+
+
+def _waiting_since_ms(slot: Path) -> int | None:
     with _looked_at(slot) as ring:
         return None if ring is None else ring.waiting_since_ms
 

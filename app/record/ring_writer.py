@@ -48,10 +48,7 @@ class RingWriter:
                 self._turn_to(piece)
             at, offset, end = piece.at, piece.offset, piece.at + piece.length
             while at < end:
-                # A disk that fills up takes a part, and says why with the next call.
-                written = os.pwritev(self._fd, self._ring.views(at, end - at), offset)
-                if not written:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                written = self._put(at, end, offset)
                 at, offset = at + written, offset + written
                 # After the write. A process that is killed in between has it written again, the
                 # same bytes to the same place.
@@ -65,6 +62,18 @@ class RingWriter:
             OSError: it could not be.
         """
         self._files.close()
+
+    def _put(self, at: int, end: int, offset: int) -> int:
+        """Write; a disk that fills up takes a part, and says why with the next call."""
+        views = self._ring.views(at, end - at)
+        try:
+            written = os.pwritev(self._fd, views, offset)
+        finally:
+            for view in views:  # an error that is kept would keep them, and with them the memory
+                view.release()
+        if not written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return written
 
     def _turn_to(self, piece: Piece) -> None:
         path = self._slot / piece.name
