@@ -92,11 +92,15 @@ class RingWriter:
 
 def _goes_on(fd: int, piece: Piece) -> bool:
     """Whether the file has what was taken out of the ring before the piece: never a hole."""
+    if os.fstat(fd).st_size < piece.offset:
+        return False
+    if piece.offset < HEADER_BYTES:  # a disk that filled up took a part of it
+        return True
     try:
         header = SegmentHeader.unpack(os.pread(fd, HEADER_BYTES, 0))
     except BrokenChain:
         return False
-    return os.fstat(fd).st_size >= piece.offset and check_of(header) == piece.check
+    return check_of(header) == piece.check
 
 
 def _now_ms() -> int:

@@ -303,14 +303,31 @@ def test_a_disk_that_takes_nothing_at_opening_keeps_the_ring(opened, folder, slo
     assert payloads(slot) == [b"1-0", b"1-1", b"1-2"]
 
 
-def test_bringing_in_that_was_cut_short_is_done_again(opened, folder, slot, disk):
-    leave(opened, disk)
-    disk.takes, disk.fault = 70, errno.EIO
+@pytest.mark.parametrize("takes", [10, 70, 300, 330])
+def test_bringing_in_that_was_cut_short_is_done_again(opened, folder, slot, disk, takes):
+    leave(opened, disk, count=12, segment_bytes=300)
+    disk.takes, disk.fault = takes, errno.EIO
     with pytest.raises(JournalUnavailable):
         open_journal(folder, region=3)
     disk.fault = None
     opened()
-    assert payloads(slot) == [b"1-0", b"1-1", b"1-2"]
+    assert payloads(slot) == [f"1-{number}".encode() for number in range(12)]
+
+
+def test_a_segment_whose_header_was_written_in_part_is_brought_in(opened, slot):
+    journal = opened(segment_bytes=300)
+    fill(journal, 12)
+    until(lambda: len(payloads(slot)) == 12 and journal._sink._sync._dirty_since_s is None)
+    ring = journal._sink._ring
+    _, second, *later = segments_of(slot)
+    for segment in later:
+        segment.unlink()
+    os.truncate(second, 10)
+    start, _, _ = ring._mark(1)
+    ring.take(start + 10)
+    die(opened.journals.pop())
+    opened()
+    assert payloads(slot) == [f"1-{number}".encode() for number in range(12)]
 
 
 def test_a_slot_that_nobody_opens_is_brought_in_by_whoever_opens_another(opened, folder, disk):
