@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import resource
 import shutil
 import threading
 import time
@@ -211,6 +212,24 @@ def test_a_failing_disk_makes_gaps_and_what_was_taken_is_written_once_it_works(
     until(lambda: journal._sink._sync.failed is None)
     assert journal.append(Kind.DECISION, b"after").seq == 4
     until(lambda: payloads(slot) == [b"1-0", b"1-1", b"1-2", b"after"])
+
+
+def test_a_limit_on_the_size_of_files_is_as_a_full_disk_and_stops_no_ring(opened, slot, folder):
+    journal = opened()
+    until(lambda: journal._sink._ring.empty)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        fill(journal, 3)
+        until(lambda: journal._sink._sync.failed is not None)
+        with pytest.raises(JournalUnavailable, match="too large"):
+            journal.append(Kind.DECISION, b"lost")
+        with pytest.raises(JournalUnavailable, match="cannot be opened"):
+            opened()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    until(lambda: payloads(slot) == [b"1-0", b"1-1", b"1-2"])
+    assert opened().without_ring is None
 
 
 def test_a_disk_that_takes_a_part_gets_the_rest_later(opened, slot, disk):
