@@ -118,6 +118,7 @@ class Holdings:
 
     def gauges(self) -> Gauges:
         """How things stand now."""
+        without_ring = self.recorder.without_ring
         refused = {name: held.refused for name, held in self._held() if held.refused is not None}
         return Gauges(
             rungs={
@@ -137,7 +138,11 @@ class Holdings:
             },
             refused=refused,
             journal=self.recorder.healthy,
-            numbers={"pressure_depth": self.pressure.depth},
+            numbers={
+                "pressure_depth": self.pressure.depth,
+                "journal_without_ring": 0 if without_ring is None else 1,
+            },
+            errors={} if without_ring is None else {"journal": without_ring},
             exposure=None if self.stand_in is None else self.stand_in.exposure(),
             sources={
                 region: None if (why := self._source(region)) is None else why.value

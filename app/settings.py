@@ -123,6 +123,11 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         journal_segment_bytes: size from which a journal segment is closed.
         journal_bytes_max: the journals' share of the disk, for the whole region; beyond it shipped
             segments go, oldest first, and without any that may go records are refused.
+        journal_ring_folder: in shared memory, where what was appended waits for its file, so that
+            no answer waits for a disk; in a folder of its own for each user. It has to be the same
+            for all programs that open the region's journals. Empty for none: files are written at
+            once.
+        journal_ring_bytes: of each scorer's ring; what a disk that stands still may leave waiting.
         poll_s: how often published files are looked at.
         accelerator: what evaluates models in CatBoost's place while it gives the same bits; needs
             the extra `accelerator`.
@@ -172,6 +177,8 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     fsync_ms: Annotated[int, Meta(ge=0, le=1_000)] = 10
     journal_segment_bytes: Annotated[int, Meta(ge=4_096)] = 16 * 2**20
     journal_bytes_max: Annotated[int, Meta(ge=2**20)] = 4 * 2**30
+    journal_ring_folder: str = "/dev/shm"  # noqa: S108 - rings lie in a folder of the user's own
+    journal_ring_bytes: Annotated[int, Meta(ge=2 * 2**20, le=2**30)] = 8 * 2**20
     poll_s: Annotated[float, Meta(gt=0, le=60)] = 0.5
     accelerator: Literal["none", "lignum"] = "none"
     otlp_endpoint: str = ""

@@ -27,6 +27,7 @@ NUMBERS: dict[str, str] = {
     "joiner_waiting": "Outcomes and labels that wait for their decision.",
     "joiner_lag_ms": "How far behind the journals the joiner is.",
     "pressure_depth": "Share of requests that start from the last rung, for want of time.",
+    "journal_without_ring": "1 if a scorer's appends wait for the disk, for want of shared memory.",
     "shipper_left_segments": "Closed journal segments that somebody has to look at.",
 }
 

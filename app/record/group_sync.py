@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from app.record.retention import DiskShare
@@ -14,93 +16,96 @@ from app.record.retention import DiskShare
 __all__ = ["GroupSync", "sync_folder"]
 
 SHARE_S = 1.0
+RETRY_S = 0.1
+STOP_S = 5.0
 WINDOWS_KEPT = 10_000
 
 log = logging.getLogger(__name__)
 
 
 class GroupSync:
-    """The fsync thread of one writer; looks at the disk's share once a second and at rotation.
+    """The thread of one writer; looks at the disk's share once a second and at rotation.
 
     Attributes:
         windows_ms: of the latest groups, from the first append to the end of their fsync: what a
             host that is lost takes with it.
+        failed: why the latest group could not be brought to disk; None where it was. It is tried
+            again until it can.
     """
 
-    def __init__(self, folder: Path, *, delay_s: float, share: DiskShare) -> None:
+    def __init__(self, bring: Callable[[], bool], *, delay_s: float, share: DiskShare) -> None:
         """Start the thread.
 
         Args:
-            folder: of the writer.
+            bring: brings everything appended to disk; returns whether a segment was started.
+                OSError where it cannot; it is then called again.
             delay_s: how long a record may wait for others to share its fsync.
             share: of the disk that all writers of the region take.
         """
+        self.windows_ms: deque[float] = deque(maxlen=WINDOWS_KEPT)
+        self.failed: OSError | None = None
+        self._bring = bring
         self._delay_s = delay_s
         self._share = share
         self._share_at_s = time.monotonic() + SHARE_S
-        self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._condition = threading.Condition()
-        self.windows_ms: deque[float] = deque(maxlen=WINDOWS_KEPT)
-        self._dirty: int | None = None
-        self._dirty_since_s = 0.0
-        self._retired: list[int] = []
-        self._new_names = False
+        self._dirty_since_s: float | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="journal-fsync", daemon=True)
         self._thread.start()
 
-    def dirty(self, fd: int) -> None:
+    def dirty(self) -> None:
         """There is something to bring to disk."""
-        if self._dirty is None:
+        if self._dirty_since_s is None:  # else the thread is awake, and will see it
             with self._condition:
-                self._dirty, self._dirty_since_s = fd, time.monotonic()
+                self._dirty_since_s = time.monotonic()
                 self._condition.notify()
 
-    def started(self, fd: int, full: int | None = None) -> None:
-        """A segment was started; the full one before it is brought to disk and closed."""
-        with self._condition:
-            if full is not None:
-                self._retired.append(full)
-            if self._dirty is None:
-                self._dirty_since_s = time.monotonic()
-            self._dirty, self._new_names = fd, True
-            self._condition.notify()
-
-    def close(self) -> None:
-        """Finish what is under way."""
+    def close(self) -> bool:
+        """Finish what is under way; returns whether it could be within some seconds."""
         with self._condition:
             self._closing = True
             self._condition.notify()
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=STOP_S)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while True:
             with self._condition:
-                if self._dirty is None and not self._closing:
+                if self._dirty_since_s is None and not self._closing:
                     self._condition.wait(SHARE_S)
-                if self._dirty is None and self._closing:
+                since_s = self._dirty_since_s
+                if since_s is None and self._closing:
                     break
-            if self._dirty is not None:
-                time.sleep(self._delay_s)
-                self._bring_to_disk()
+            if since_s is not None:
+                time.sleep(self._delay_s if self.failed is None else RETRY_S)
+                # Before anything is looked at: what is appended from now on wakes again.
+                self._dirty_since_s = None
+                self._bring_to_disk(since_s)
+                if self.failed is not None and self._closing:
+                    break
             if time.monotonic() >= self._share_at_s:
                 self._look_at_share()
-        os.close(self._folder)
 
-    def _bring_to_disk(self) -> None:
-        with self._condition:
-            fd, self._dirty, since_s = self._dirty, None, self._dirty_since_s
-            retired, self._retired = self._retired, []
-            new_names, self._new_names = self._new_names, False
-        for full in retired:
-            _fsync(full)
-            os.close(full)
-        if new_names:
-            _fsync(self._folder)
-            self._share_at_s = 0.0
-        if fd is not None:
-            _fsync(fd)
+    def _bring_to_disk(self, since_s: float) -> None:
+        try:
+            if self._bring():
+                self._share_at_s = 0.0
+        except OSError as error:
+            self._fail(error, since_s)
+        except Exception as error:
+            log.exception("the journal cannot be written")
+            self._fail(OSError(errno.EIO, str(error)), since_s)
+        else:
+            self.failed = None
             self.windows_ms.append((time.monotonic() - since_s) * 1_000)
+
+    def _fail(self, error: OSError, since_s: float) -> None:
+        if self.failed is None:  # said once, not ten times a second
+            log.error("the journal cannot be written: %s; tried again", error)
+        # A new one: that one's traceback would keep all that the call had in hand.
+        self.failed = OSError(error.errno, error.strerror)
+        self._dirty_since_s = since_s
 
     def _look_at_share(self) -> None:
         try:
@@ -117,10 +122,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _fsync(fd: int) -> None:
-    try:
-        os.fsync(fd)
-    except OSError:
-        log.exception("fsync of the journal failed")

@@ -1,32 +1,36 @@
 """The journal: append, then answer.
 
-One writer, one folder, one process. A record is in the kernel's hands when `append` returns, so
-a killed process loses no answered decision; a lost host loses what was not yet fsynced, at most
-`fsync_ms` and the duration of one fsync. Records are chained (see `app.record.frames`) and closed
-segments signed (see `app.record.seal`).
+One writer, one folder, one process. A killed process loses no record whose `append` returned: it
+is in a ring in shared memory, or in the kernel's hands (see `app.record.sink`). A lost host loses
+what was not yet fsynced, at most `fsync_ms` and the duration of one fsync. Records are chained (see
+`app.record.frames`) and closed segments signed (see `app.record.seal`).
 
-Opening takes the first free writer slot, starts a new epoch and repairs what the epoch before
-left: a torn tail, of which no one was answered for, is cut, and its last segment is sealed.
+Opening takes the first free writer slot, starts a new epoch and puts in order what the epoch before
+left: what is in its ring goes into its segments, a torn tail, of which no one was answered for, is
+cut, and its last segment is sealed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from app.ids import WRITERS_OF_HOST, EventId
+from app.record.direct_sink import DirectSink
 from app.record.frames import HEADER_BYTES, Kind, SegmentHeader, frame, segment_name
-from app.record.group_sync import GroupSync
-from app.record.repair import next_epoch, repair
+from app.record.repair import bring_in, next_epoch, repair
 from app.record.retention import DiskShare
+from app.record.ring_file import RingFile, RingRoom
+from app.record.ring_sink import RingSink
 from app.record.seal import seal_record
 from app.record.signing import Keyring, Signer
+from app.record.sink import Sink
+from app.record.slots import bring_in_others, lock_slot
 
 __all__ = ["KEYRING", "Journal", "JournalUnavailable", "open_journal"]
 
@@ -40,22 +44,25 @@ class JournalUnavailable(Exception):  # noqa: N818 - a state, said as one
 
 
 class Journal:
-    """One writer's append-only journal. For one thread; the fsync thread is its own.
+    """One writer's append-only journal. For one thread; what it appends to has its own.
 
     A full segment is closed by a signed seal, and so is the last one when the journal is. The
     signature costs the append that fills a segment 32 to 37 us more: 4 ns a decision.
+
+    Attributes:
+        without_ring: why appends wait for the disk although a ring was asked for; None where they
+            do not, or none was.
     """
 
     def __init__(
         self,
-        folder: Path,
+        sink: Callable[[SegmentHeader], Sink],
         *,
         region: int,
         writer: int,
         epoch: int,
         head: bytes,
         lock: int,
-        fsync_ms: int,
         segment_bytes: int,
         share: DiskShare,
         signer: Signer | None,
@@ -63,22 +70,16 @@ class Journal:
         self.region, self.writer, self.epoch = region, writer, epoch
         self.appended = 0
         self.gaps = 0
-        self._folder = folder
+        self.without_ring: str | None = None
         self._lock = lock
-        self._head = head
         self._seq = 0
-        self._size = 0  # of the segment; none until its header is written
         self._segment_bytes = segment_bytes
         self._share = share
         self._signer = signer
-        path, self._fd = self._create_segment(first_seq=1)
-        try:
-            self._start_segment()
-        except OSError:
-            self._discard(path, self._fd)
-            raise
-        self._sync = GroupSync(folder, delay_s=fsync_ms / 1_000, share=share)
-        self._sync.started(self._fd)
+        self._head = head
+        self._header = self._next_header()
+        self._sink = sink(self._header)
+        self._size, self._head = HEADER_BYTES, self._header.head  # of the segment
 
     @property
     def head(self) -> bytes:
@@ -88,10 +89,10 @@ class Journal:
     @property
     def windows_ms(self) -> Sequence[float]:
         """How long the latest groups of records were not on disk yet, milliseconds."""
-        return self._sync.windows_ms
+        return self._sink.windows_ms
 
     def append(self, kind: Kind, payload: bytes, *, unix_ms: int | None = None) -> EventId:
-        """Write one record; it survives this process once this returns.
+        """Take one record; it survives this process once this returns.
 
         Args:
             kind: what the record is about.
@@ -99,8 +100,8 @@ class Journal:
             unix_ms: when, milliseconds since the epoch; now by default.
 
         Raises:
-            JournalUnavailable: the disk, or the journal's share of it, takes nothing; the record
-                is not in the journal.
+            JournalUnavailable: the disk, or the journal's share of it, takes nothing, or the ring
+                is full; the record is not in the journal.
         """
         if self._share.full:
             self.gaps += 1
@@ -125,30 +126,26 @@ class Journal:
             self._seal()
         except OSError:
             log.exception("the segment is left open; who takes the slot next will seal it")
-        self._sync.close()
         try:
-            os.fsync(self._fd)
+            self._sink.close()
         finally:
-            os.close(self._fd)
             os.close(self._lock)
 
     def _put(self, data: bytes) -> None:
-        _write(self._fd, data, self._size)
+        self._sink.put(data)
         self._seq += 1
         self._head = data[-32:]
         self._size += len(data)
-        self._sync.dirty(self._fd)
 
     def _rotate(self) -> None:
         """Go on in a new segment, or in the full one rather than losing a record.
 
-        The new file is made, empty, before the seal is written: without a file to go on in, there
-        must be no seal. An empty file is no segment to any reader, and put aside after a crash.
+        The new one is made ready before the seal is put: without a segment to go on in, there must
+        be no seal.
         """
+        first_seq = self._seq + (1 if self._signer is None else 2)
         try:
-            path, fresh = self._create_segment(
-                first_seq=self._seq + (1 if self._signer is None else 2)
-            )
+            self._sink.ready(segment_name(self.epoch, first_seq))
         except OSError:
             log.exception("a new journal segment could not be started")
             return
@@ -156,10 +153,9 @@ class Journal:
             self._seal()
         except OSError:
             log.exception("the full journal segment could not be sealed")
-            self._discard(path, fresh)
+            self._sink.unready()
             return
-        full, self._fd, self._size = self._fd, fresh, 0
-        self._sync.started(fresh, full)
+        self._size = 0
         with contextlib.suppress(OSError):  # the next append tries again, and says so
             self._start_segment()
 
@@ -175,12 +171,13 @@ class Journal:
                 )
             )
 
-    def _create_segment(self, *, first_seq: int) -> tuple[Path, int]:
-        path = self._folder / segment_name(self.epoch, first_seq)
-        return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-
     def _start_segment(self) -> None:
-        self._header = SegmentHeader(
+        self._header = self._next_header()
+        self._sink.begin(self._header)
+        self._size, self._head = HEADER_BYTES, self._header.head
+
+    def _next_header(self) -> SegmentHeader:
+        return SegmentHeader(
             region=self.region,
             writer=self.writer,
             epoch=self.epoch,
@@ -188,13 +185,6 @@ class Journal:
             opened_ms=_now_ms(),
             previous=self._head,
         )
-        _write(self._fd, self._header.pack(), 0)
-        self._size, self._head = HEADER_BYTES, self._header.head
-
-    @staticmethod
-    def _discard(path: Path, fd: int) -> None:
-        os.close(fd)
-        path.unlink(missing_ok=True)
 
 
 def open_journal(
@@ -206,6 +196,7 @@ def open_journal(
     fsync_ms: int = 10,
     segment_bytes: int = 16 * 2**20,
     bytes_max: int = 4 * 2**30,
+    ring: RingRoom | None = None,
 ) -> Journal:
     """Open the host's first free writer slot of a region's journal folder under a new epoch.
 
@@ -218,6 +209,8 @@ def open_journal(
         fsync_ms: how long a record may wait for its fsync.
         segment_bytes: size from which a segment is closed.
         bytes_max: what all journals of the folder may take of the disk.
+        ring: where appends go first, so that none waits for the disk; None to write files at once.
+            Where no such memory can be had they are written at once, too, and the journal says so.
 
     Raises:
         JournalUnavailable: no slot is free, the folder cannot be written, or its share is full.
@@ -235,18 +228,21 @@ def open_journal(
     for writer in range(first, first + WRITERS_OF_HOST):
         slot = folder / f"{writer:05d}"
         try:
-            lock = _lock(slot)
+            lock = lock_slot(slot)
             if lock is None:
                 continue
             try:
-                return Journal(
-                    slot,
+                bring_in(slot)
+                head, epoch = repair(slot, signer), next_epoch(slot)
+                file, why = _ring(slot, ring, epoch)
+                way = partial(DirectSink, slot) if file is None else partial(RingSink, slot, file)
+                journal = Journal(
+                    partial(way, delay_s=fsync_ms / 1_000, share=share),
                     region=region,
                     writer=writer,
-                    head=repair(slot, signer),
-                    epoch=next_epoch(slot),
+                    head=head,
+                    epoch=epoch,
                     lock=lock,
-                    fsync_ms=fsync_ms,
                     segment_bytes=segment_bytes,
                     share=share,
                     signer=signer,
@@ -256,29 +252,21 @@ def open_journal(
                 raise
         except (OSError, ValueError) as error:
             raise JournalUnavailable(f"{slot} cannot be opened: {error}") from error
+        journal.without_ring = why
+        bring_in_others(folder)
+        return journal
     raise JournalUnavailable(f"all {WRITERS_OF_HOST} writer slots of {folder} are taken")
 
 
-def _lock(slot: Path) -> int | None:
-    """Take the slot for as long as this process lives; None where another has it."""
-    slot.mkdir(parents=True, exist_ok=True)
-    lock = os.open(slot / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+def _ring(slot: Path, room: RingRoom | None, epoch: int) -> tuple[RingFile | None, str | None]:
+    """A new ring; None where none is wanted or to be had, and why."""
+    if room is None:
+        return None, None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock
-
-
-def _write(fd: int, data: bytes, offset: int) -> None:
-    """Write all of it or nothing: a full disk takes a part, which is taken back.
-
-    At an offset, so that whatever a failed write left behind, the next one goes over it.
-    """
-    if os.pwrite(fd, data, offset) != len(data):
-        os.ftruncate(fd, offset)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return RingFile.made(slot, room, epoch=epoch), None
+    except OSError as error:
+        log.warning("%s: appends wait for the disk, without a ring: %s", slot, error)
+        return None, f"no ring: {error}"
 
 
 def _now_ms() -> int:

@@ -1,8 +1,11 @@
-"""Finds one decision's record, and its explanation, in the journals of this host."""
+"""Finds one decision's record, and its explanation, in the journals of this host.
+
+What waits in a writer's ring is looked at, too: a decision is found once it is answered.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,6 +21,7 @@ from app.record.frames import (
     records,
     segments_of,
 )
+from app.record.ring_file import waiting_in
 
 __all__ = ["ElsewhereError", "find_decision", "find_explanation"]
 
@@ -25,6 +29,8 @@ __all__ = ["ElsewhereError", "find_decision", "find_explanation"]
 CLOCK_SLACK_MS = 5_000
 # Seconds as a rule. One that came later, after a long stop, is in an export of the records.
 EXPLAINED_WITHIN_MS = 24 * 3_600_000
+
+Waiting = Mapping[str, tuple[int, bytes]]  # see `waiting_in`
 
 
 class ElsewhereError(LookupError):
@@ -99,9 +105,10 @@ def _payloads(
     slot: Path, kind: Kind, wanted: str, *, since_ms: int, until_ms: int
 ) -> Iterator[bytes]:
     """Payloads of a kind that hold a text, of the segments written to in a time, oldest first."""
-    for path, header in _segments(slot, since_ms=since_ms, until_ms=until_ms):
+    waiting = waiting_in(slot)  # before the files: what leaves the ring meanwhile is found there
+    for name, header in _segments(slot, waiting, since_ms=since_ms, until_ms=until_ms):
         try:
-            data = path.read_bytes()
+            data = _data(slot / name, *waiting.get(name, (0, b"")))
             if wanted.encode() not in data:
                 continue  # thousands of records need not be walked
             for record in records(data[HEADER_BYTES:], header):
@@ -111,17 +118,37 @@ def _payloads(
             continue
 
 
-def _segments(slot: Path, *, since_ms: int, until_ms: int) -> list[tuple[Path, SegmentHeader]]:
+def _segments(
+    slot: Path, waiting: Waiting, *, since_ms: int, until_ms: int
+) -> list[tuple[str, SegmentHeader]]:
     """The segments that were written to in a time, oldest first."""
-    found: list[tuple[Path, SegmentHeader]] = []
-    for path in reversed(segments_of(slot)):
+    names = {path.name for path in segments_of(slot)} | waiting.keys()
+    found: list[tuple[str, SegmentHeader]] = []
+    for name in sorted(names, reverse=True):
         try:
-            with path.open("rb") as file:
-                header = SegmentHeader.unpack(file.read(HEADER_BYTES))
+            header = _header(slot / name, *waiting.get(name, (0, b"")))
         except (BrokenChain, FileNotFoundError):
             continue
         if header.opened_ms <= until_ms:
-            found.append((path, header))
+            found.append((name, header))
         if header.opened_ms < since_ms:
             break  # every older segment ended before that
     return found[::-1]
+
+
+def _header(path: Path, offset: int, waiting: bytes) -> SegmentHeader:
+    if waiting and not offset:
+        return SegmentHeader.unpack(waiting)
+    with path.open("rb") as file:
+        return SegmentHeader.unpack(file.read(HEADER_BYTES))
+
+
+def _data(path: Path, offset: int, waiting: bytes) -> bytes:
+    """A segment with what was waiting for it at its offset; by now there may be more of it."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        if not waiting or offset:
+            raise
+        data = b""
+    return data if len(data) >= offset + len(waiting) else data[:offset] + waiting

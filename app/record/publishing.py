@@ -36,12 +36,15 @@ class _Batch:
 
     Attributes:
         events: of the journals.
-        drained_ms: the journals had no more then, ms since the epoch; None if they had.
-        read_s: the same moment on the monotonic clock.
+        drained: whether the journals had no more.
+        complete_ms: all that was journaled before, ms since the epoch, was read with it; None where
+            they had more, or no heartbeat is due.
+        read_s: when it was read, on the monotonic clock.
     """
 
     events: list[Record]
-    drained_ms: int | None
+    drained: bool
+    complete_ms: int | None
     read_s: float
 
 
@@ -64,7 +67,7 @@ class Publishing:
         *,
         region: int,
         clock: Clock,
-        now_ms: Callable[[], int],
+        journaled_ms: Callable[[], int],
     ) -> None:
         """Go on from a checkpoint.
 
@@ -75,7 +78,8 @@ class Publishing:
             checkpoint: where to go on.
             region: its number.
             clock: paces heartbeats and ages the backlog.
-            now_ms: wall clock, ms since the epoch.
+            journaled_ms: all that was journaled before is in the journals' files; wall clock, ms
+                since the epoch.
         """
         self.events = 0
         self.bytes = 0
@@ -86,7 +90,7 @@ class Publishing:
         self._target = target
         self._region = region
         self._clock = clock
-        self._now_ms = now_ms
+        self._journaled_ms = journaled_ms
         self._batch: _Batch | None = None
         self._beaten_s = -HEARTBEAT_S
         self._complete_s = clock.monotonic()
@@ -128,25 +132,27 @@ class Publishing:
 
     def _read(self) -> _Batch:
         # Both before the read, which so misses nothing of then.
-        now_ms, now_s = self._now_ms(), self._clock.monotonic()
+        now_s = self._clock.monotonic()
+        due = now_s - self._beaten_s >= HEARTBEAT_S
+        complete_ms = self._journaled_ms() if due else None
         events = self._journals.read(BATCH_EVENTS_MAX)
-        return _Batch(events, now_ms if len(events) < BATCH_EVENTS_MAX else None, now_s)
+        drained = len(events) < BATCH_EVENTS_MAX
+        return _Batch(events, drained, complete_ms if drained else None, now_s)
 
     def _heartbeats(self, batch: _Batch) -> list[Record]:
         """A heartbeat behind the batch, if one is due and the journals had no more."""
-        due = batch.read_s - self._beaten_s >= HEARTBEAT_S
-        if batch.drained_ms is None or not due:
+        if batch.complete_ms is None:
             return []
         positions = self.checkpoint.positions
         positions |= {writer_of(record.id): position_of(record.id) for record in batch.events}
-        return [heartbeat(self._region, batch.drained_ms, positions)]
+        return [heartbeat(self._region, batch.complete_ms, positions)]
 
     def _note(self, batch: _Batch, records: Sequence[Record]) -> None:
         for record in records:
             self.published[writer_of(record.id)] = Place(record.id.epoch, record.id.seq, record.end)
         if len(records) > len(batch.events):
             self._beaten_s = batch.read_s
-        if batch.drained_ms is not None:
+        if batch.drained:
             self._complete_s = batch.read_s
         self.events += len(batch.events)
         self.bytes += sum(RECORD_BYTES + len(record.payload) for record in batch.events)

@@ -51,6 +51,11 @@ class Recorder:
         self._ids = DecisionIds(region=region, writer=NO_WRITER)
         self._ensure_open()
 
+    @property
+    def without_ring(self) -> str | None:
+        """Why the journal is written without a ring, where one was asked for; None where not so."""
+        return None if self._journal is None else self._journal.without_ring
+
     def new_id(self, unix_ms: int) -> str:
         """An id for a decision, which says in whose journal its record will be."""
         self._ensure_open()

@@ -17,29 +17,73 @@ from app.record.frames import (
     segments_of,
 )
 from app.record.group_sync import sync_folder
+from app.record.ring import ForeignRing
+from app.record.ring_file import RingFile, forget_ring, ring_of
+from app.record.ring_writer import RingWriter
 from app.record.seal import seal_record
 from app.record.signing import Signer
 
-__all__ = ["next_epoch", "repair"]
+__all__ = ["bring_in", "next_epoch", "repair"]
 
 log = logging.getLogger(__name__)
 
 
 def next_epoch(slot: Path) -> int:
     """Count the epoch up, durably, before anything is written under it."""
-    counter = slot / "epoch"
-    known = [int(segment.name[:8]) for segment in segments_of(slot)]
-    if counter.exists():
-        known.append(int(counter.read_text(encoding="ascii")))
-    epoch = max(known, default=0) + 1
+    epoch = _latest_epoch(slot) + 1
     fresh = slot / "epoch.new"
     with fresh.open("w", encoding="ascii") as file:
         file.write(str(epoch))
         file.flush()
         os.fsync(file.fileno())
-    fresh.replace(counter)
+    fresh.replace(slot / "epoch")
     sync_folder(slot)
     return epoch
+
+
+def bring_in(slot: Path) -> None:
+    """Write what a process that died left in its ring into its segments, and remove the ring.
+
+    Byte for byte what its thread would have written. To be done again after any interruption,
+    and before anything else is repaired. A ring of another folder, of another epoch or for other
+    segments than are there is not touched, nor are the segments.
+
+    Args:
+        slot: the writer's folder, locked.
+
+    Raises:
+        OSError: it cannot be written; the ring stays.
+    """
+    path = ring_of(slot)
+    if path is None:
+        return
+    try:
+        _empty(path, slot)
+    except FileNotFoundError:  # the host was started anew, or the process died on the way to one
+        log.warning("%s: no ring is left of the process before", slot)
+    except ForeignRing as error:
+        log.error("%s: %s; nothing of %s is used", slot, error, path)  # noqa: TRY400
+    forget_ring(slot)
+
+
+def _empty(path: Path, slot: Path) -> None:
+    with RingFile.there(path, slot) as file:
+        if file.ring.epoch != _latest_epoch(slot):
+            raise ForeignRing(f"the ring is of epoch {file.ring.epoch}")
+        writer = RingWriter(slot, file.ring)
+        try:
+            writer.bring()
+        finally:
+            writer.close()
+    path.unlink()
+
+
+def _latest_epoch(slot: Path) -> int:
+    counter = slot / "epoch"
+    known = [int(segment.name[:8]) for segment in segments_of(slot)]
+    if counter.exists():
+        known.append(int(counter.read_text(encoding="ascii")))
+    return max(known, default=0)
 
 
 def repair(slot: Path, signer: Signer | None) -> bytes:

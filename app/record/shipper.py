@@ -16,6 +16,7 @@ import signal
 import socket
 import threading
 import time
+from functools import partial
 from types import FrameType
 
 from app.record.anchor import Anchorer, AnchorSink, FolderAnchors
@@ -29,6 +30,7 @@ from app.record.object_store import (
     ObjectStoreUnavailable,
 )
 from app.record.publishing import BATCH_EVENTS_MAX, Publishing
+from app.record.ring_file import all_written_before_ms
 from app.record.target import Target, TargetDown
 from app.settings import S3Address, ScorerSettings, load
 from app.streams.choice import publisher_of
@@ -69,7 +71,7 @@ class Shipper:
             checkpoint,
             region=self._region,
             clock=SystemClock(),
-            now_ms=_now_ms,
+            journaled_ms=partial(all_written_before_ms, settings.journal),
         )
         self._archiving = Archiving(
             settings.journal,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from app.client_default import ClientDecisions
 from app.features.online import Source
@@ -12,6 +13,7 @@ from app.record.frames import Kind
 from app.record.intake import Intake
 from app.record.journal import Journal, open_journal
 from app.record.recorder import Recorder
+from app.record.ring_file import RingRoom
 from app.record.signing import ensure_signing_key
 from app.record.token import TokenSigner, token_secret
 from app.wiring.followed import Followed
@@ -85,6 +87,10 @@ class Records:
 
     def _open_journal(self) -> Journal:
         settings = self._shared.settings
+        ring = None
+        if settings.journal_ring_folder:
+            folder = Path(settings.journal_ring_folder)
+            ring = RingRoom(folder=folder, size=settings.journal_ring_bytes)
         return open_journal(
             settings.journal,
             region=self._shared.region,
@@ -93,4 +99,5 @@ class Records:
             fsync_ms=settings.fsync_ms,
             segment_bytes=settings.journal_segment_bytes,
             bytes_max=settings.journal_bytes_max,
+            ring=ring,
         )

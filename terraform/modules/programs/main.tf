@@ -79,9 +79,13 @@ resource "aws_ecs_task_definition" "this" {
     environment       = local.environment
     stopTimeout       = each.value.stop_s
     portMappings      = each.key == "scorer" ? [{ containerPort = var.api_port, hostPort = var.api_port, protocol = "tcp" }] : []
-    mountPoints       = [{ sourceVolume = "home", containerPath = var.home, readOnly = false }]
-    volumesFrom       = []
-    systemControls    = []
+    mountPoints = [
+      { sourceVolume = "home", containerPath = var.home, readOnly = false },
+      # Journals' rings: what a scorer leaves there is for whoever opens its slot next.
+      { sourceVolume = "memory", containerPath = "/dev/shm", readOnly = false },
+    ]
+    volumesFrom    = []
+    systemControls = []
 
     readonlyRootFilesystem = true
     privileged             = false
@@ -116,6 +120,11 @@ resource "aws_ecs_task_definition" "this" {
   volume {
     name      = "home"
     host_path = var.home
+  }
+
+  volume {
+    name      = "memory"
+    host_path = "/dev/shm"
   }
 }
 

@@ -70,7 +70,7 @@ class Scorer:
         self.artifact = SimpleNamespace(facts=SimpleNamespace(masked=["entities"]))
         self.rules = FakeHeld()
         self.snapshot = FakeHeld(SimpleNamespace(as_of_ms=NOW_MS - 3_600_000))
-        self.recorder = SimpleNamespace(healthy=True)
+        self.recorder = SimpleNamespace(healthy=True, without_ring=None)
         self.holdings = Holdings(
             artifact=lambda: self.artifact,
             snapshot=self.snapshot,
@@ -223,6 +223,14 @@ async def test_the_gauges_name_versions_refusals_and_the_journal(scorer):
     assert gauges.refused == {"rules": "line 3"}
     assert gauges.journal is False
     assert gauges.ages["snapshot"] == 3_600.0
+
+
+async def test_a_journal_whose_appends_wait_for_the_disk_is_told_with_the_reason(scorer):
+    assert scorer.holdings.gauges().numbers["journal_without_ring"] == 0
+    scorer.recorder.without_ring = "no ring: memory is full"
+    gauges = scorer.holdings.gauges()
+    assert gauges.numbers["journal_without_ring"] == 1
+    assert gauges.errors == {"journal": "no ring: memory is full"}
 
 
 @pytest.mark.parametrize(

@@ -202,3 +202,9 @@ def test_what_is_no_number_of_a_host_is_refused(home, text):
 def test_a_hosts_number_that_cannot_be_read_is_refused(home):
     with pytest.raises(ConfigurationError, match="host_file cannot be read"):
         loaded(home, host_file=str(home / "nothing")).host_number()
+
+
+def test_a_ring_has_room_for_any_record_and_can_be_gone_without(home):
+    assert loaded(home, journal_ring_folder="").journal_ring_folder == ""
+    with pytest.raises(ConfigurationError, match="journal_ring_bytes"):
+        loaded(home, journal_ring_bytes="1048576")

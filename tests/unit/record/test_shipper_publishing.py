@@ -60,7 +60,7 @@ class Host:
             checkpoint,
             region=REGION,
             clock=self.clock,
-            now_ms=lambda: int(self.clock.monotonic() * 1_000) + 1,
+            journaled_ms=lambda: int(self.clock.monotonic() * 1_000) + 1,
         )
 
     def append(self, count):
