@@ -1,5 +1,7 @@
 # Two commands matter: `make up` runs the service, `make test` proves it. Both set everything up.
-PYTHON ?= python3.11
+# The system's own interpreter, where there is one with headers: distributions build it with
+# optimisations, which one made from source often lacks.
+PYTHON ?= $(shell /usr/bin/python3.11 -c 'import ensurepip, os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null && echo /usr/bin/python3.11 || echo python3.11)
 VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := uv==0.13.9

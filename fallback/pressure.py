@@ -54,7 +54,7 @@ class PressureSettings:
     rise: float = 0.05
     rise_max: float = 0.3
     fall: float = 0.02
-    together_max: int = 24
+    together_max: int = 48
 
     def __post_init__(self) -> None:
         if not self.target_ms > 0:

@@ -10,6 +10,7 @@ import pytest
 from app.api.problem import Conflict
 from app.api.wire import Decision
 from app.record.claims import Claim, ClaimState
+from fallback.pressure import PressureSettings
 from fallback.rung import RungName
 
 PRESSURE = dict.fromkeys(("full", "rules"), "pressure")
@@ -98,6 +99,6 @@ async def test_a_record_that_cannot_be_made_costs_neither_its_answer_nor_the_oth
 
 
 async def test_of_a_moment_s_attempts_those_beyond_the_limit_are_pressed(pipeline):
-    most = 24
+    most = PressureSettings().together_max
     answers = await pipeline.decide_all([{"attempt_id": f"a{at}"} for at in range(most + 10)])
     assert [answer.rung for answer in answers] == ["full"] * most + ["tier_default"] * 10
