@@ -18,6 +18,9 @@ __all__ = ["GroupSync", "sync_folder"]
 SHARE_S = 1.0
 RETRY_S = 0.1
 STOP_S = 5.0
+# While appends come closer together than this, none of them has to wake the thread: a wake-up takes
+# the processor from the one who appends.
+AWAKE_S = 0.5
 WINDOWS_KEPT = 10_000
 
 log = logging.getLogger(__name__)
@@ -50,16 +53,18 @@ class GroupSync:
         self._share_at_s = time.monotonic() + SHARE_S
         self._condition = threading.Condition()
         self._dirty_since_s: float | None = None
+        self._asleep = False
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="journal-fsync", daemon=True)
         self._thread.start()
 
     def dirty(self) -> None:
         """There is something to bring to disk."""
-        if self._dirty_since_s is None:  # else the thread is awake, and will see it
-            with self._condition:
-                self._dirty_since_s = time.monotonic()
-                self._condition.notify()
+        if self._dirty_since_s is None:  # else it is known
+            self._dirty_since_s = time.monotonic()
+            if self._asleep:
+                with self._condition:
+                    self._condition.notify()
 
     def close(self) -> bool:
         """Finish what is under way; returns whether it could be within some seconds."""
@@ -70,22 +75,34 @@ class GroupSync:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        idle_s = 0.0
         while True:
-            with self._condition:
-                if self._dirty_since_s is None and not self._closing:
-                    self._condition.wait(SHARE_S)
-                since_s = self._dirty_since_s
-                if since_s is None and self._closing:
-                    break
+            since_s = self._dirty_since_s
             if since_s is not None:
+                idle_s = 0.0
                 time.sleep(self._delay_s if self.failed is None else RETRY_S)
-                # Before anything is looked at: what is appended from now on wakes again.
+                # Before anything is looked at: what is appended from now on is a group of its own.
                 self._dirty_since_s = None
                 self._bring_to_disk(since_s)
                 if self.failed is not None and self._closing:
                     break
+            elif self._closing:
+                break
+            elif self._delay_s and idle_s < AWAKE_S:
+                time.sleep(self._delay_s)
+                idle_s += self._delay_s
+            else:
+                self._wait()
             if time.monotonic() >= self._share_at_s:
                 self._look_at_share()
+
+    def _wait(self) -> None:
+        """Sleep until something is appended, or it is time to look at the share."""
+        with self._condition:
+            self._asleep = True  # before the look: who appends after it sees this
+            if self._dirty_since_s is None and not self._closing:
+                self._condition.wait(SHARE_S)
+            self._asleep = False
 
     def _bring_to_disk(self, since_s: float) -> None:
         try:
