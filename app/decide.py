@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -155,7 +156,7 @@ class Decider:
 
     async def _assessed(self, way: _Way, batch: Sequence[Asked]) -> list[Answered | Exception]:
         """Claim, assess, answer."""
-        claiming = self._claims.claim_all(list(map(_id, batch)))
+        claiming = self._sent(partial(self._claims.claim_all, list(map(_id, batch))))
         deadline = _earliest(batch)
         descents = await self._ladder.assess(
             [one.candidate for one in batch],
@@ -169,7 +170,7 @@ class Decider:
             self._result(asked, descent, claim, entries)
             for asked, descent, claim in zip(batch, descents, claims, strict=True)
         ]
-        self._claims.settle_all(entries)
+        self._sent(partial(self._claims.settle_all, entries))
         return results
 
     async def _pressed(self, batch: Sequence[Asked]) -> list[Answered | Exception]:
@@ -189,7 +190,8 @@ class Decider:
         ]
         if not entries:
             return [one for one in made if isinstance(one, Exception)]
-        claims = iter(await self._claimed(self._claims.enter_all(entries), deadline, entries))
+        claiming = self._sent(partial(self._claims.enter_all, entries))
+        claims = iter(await self._claimed(claiming, deadline, entries))
         return [
             one if isinstance(one, Exception) else self._kept(one, next(claims)) for one in made
         ]
@@ -237,10 +239,20 @@ class Decider:
         except Exception as error:  # noqa: BLE001 - handed to the one who waits
             return error
 
+    def _sent(self, send: Callable[[], T]) -> T | None:
+        """What was sent to the store of claims; nothing, where a bug is in the way."""
+        try:
+            return send()
+        except Exception as error:  # noqa: BLE001 - costs a duplicate, never the answer
+            self._making.bug("claims", error)
+            return None
+
     async def _claimed(
-        self, claiming: Claiming, deadline: Deadline, of: Sequence[object]
+        self, claiming: Claiming | None, deadline: Deadline, of: Sequence[object]
     ) -> list[Claim]:
         """What the claims say; a store that is late has no say, nor has a bug."""
+        if claiming is None:
+            return [Claim(ClaimState.UNKNOWN)] * len(of)
         try:
             return await claiming.claims(deadline.share(CLAIM_MS_MAX, KEEP_MS))
         except Exception as error:  # noqa: BLE001 - costs a duplicate, never the answer

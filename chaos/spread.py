@@ -17,6 +17,7 @@ import aiohttp
 import msgspec
 import numpy as np
 
+from app.features.merge import Ask
 from app.features.online import OnlineStore
 from app.features.spec import Entity, InputState
 from app.fresh_id import fresh_id
@@ -33,6 +34,8 @@ BOUND_MS = 2_000.0
 POLL_S = 0.01
 DRAIN_S = 10.0
 READ_MS = 1_000
+# Cards that are looked for at once.
+TOGETHER = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,17 +213,20 @@ class _Reader:
     async def run(self) -> None:
         """Look again and again."""
         while True:
-            await asyncio.gather(*(self._look(card) for card in list(self.wanted)))
+            wanted = list(self.wanted)
+            for at in range(0, len(wanted), TOGETHER):
+                await self._look(wanted[at : at + TOGETHER])
             await asyncio.sleep(POLL_S)
 
-    async def _look(self, card: str) -> None:
+    async def _look(self, cards: Sequence[str]) -> None:
+        """Look for some; one that cannot be read is looked for again, and not seen meanwhile."""
         deadline = Deadline.after(budget_ms=READ_MS, clock=self._clock)
-        try:
-            read = await self.store.read(
-                DEMO_TENANT, {Entity.CARD: card}, deadline, amount=float("nan")
-            )
-        except RungError:  # it is looked for again, and not seen meanwhile
-            return
-        if read.states[self._card] == InputState.PRESENT.value:
-            self.seen_s[card] = time.monotonic()
-            self.wanted.discard(card)
+        asks = [Ask(DEMO_TENANT, {Entity.CARD: card}, float("nan")) for card in cards]
+        for card, read in zip(cards, await self.store.begin(asks, deadline).finish(), strict=True):
+            if isinstance(read, RungError):
+                continue
+            if isinstance(read, Exception):
+                raise read
+            if read.states[self._card] == InputState.PRESENT.value:
+                self.seen_s[card] = time.monotonic()
+                self.wanted.discard(card)

@@ -22,6 +22,7 @@ import numpy as np
 from app.api.wire import Attempt
 from app.candidate import entity_ids
 from app.features.events import Counted
+from app.features.merge import Ask
 from app.features.online import OnlineStore
 from app.features.packed import distinct_bit
 from app.features.spec import Aggregate, Counter, Entity, Feature, FeatureSet
@@ -45,6 +46,8 @@ __all__ = [
 ]
 
 READ_MS = 1_000
+# Entities that are read at once.
+TOGETHER = 256
 POLL_S = 0.05
 
 Key = tuple[Entity, str]
@@ -144,27 +147,33 @@ class CounterReader:
         Args:
             keys: of the entities.
         """
-        found = await asyncio.gather(*(self._one(key) for key in keys))
-        return {key: counts for key, counts in zip(keys, found, strict=True) if counts is not None}
+        asked = list(keys)
+        counts: dict[Key, dict[str, float]] = {}
+        for at in range(0, len(asked), TOGETHER):
+            counts |= await self._together(asked[at : at + TOGETHER])
+        return counts
 
     async def close(self) -> None:
         """Hang up."""
         await self._store.close()
 
-    async def _one(self, key: Key) -> dict[str, float] | None:
-        entity, id = key
+    async def _together(self, keys: Sequence[Key]) -> dict[Key, dict[str, float]]:
+        """One read of all sources, as of a batch of attempts."""
         deadline = Deadline.after(budget_ms=READ_MS, clock=self._clock)
-        try:
-            read = await self._store.read(DEMO_TENANT, {entity: id}, deadline, amount=float("nan"))
-        except RungError:
-            return None
-        if read.regions_present < 1.0:
-            return None
-        return {
-            counter.name: value
-            for counter, value in zip(self._counters, read.inputs.tolist(), strict=True)
-            if counter.entity is entity
-        }
+        asks = [Ask(DEMO_TENANT, {entity: id}, float("nan")) for entity, id in keys]
+        counts: dict[Key, dict[str, float]] = {}
+        for key, read in zip(keys, await self._store.begin(asks, deadline).finish(), strict=True):
+            if isinstance(read, RungError):
+                continue
+            if isinstance(read, Exception):
+                raise read
+            if read.regions_present == 1.0:
+                counts[key] = {
+                    counter.name: value
+                    for counter, value in zip(self._counters, read.inputs.tolist(), strict=True)
+                    if counter.entity is key[0]
+                }
+        return counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

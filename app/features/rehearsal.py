@@ -19,7 +19,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from app.features.events import Counted
-from app.features.merge import Streaming
+from app.features.merge import Ask, Streaming
 from app.features.online import OnlineStore
 from app.features.reference import RATIO_INPUT
 from app.features.rehearsal_region import TIMEOUT_MS, RehearsalRegion
@@ -169,20 +169,11 @@ class _Play:
     async def _read(self, store: OnlineStore, rows: range) -> list[Streaming | None]:
         """Counters of the attempts; none for one that has nothing to ask for."""
         deadline = Deadline.after(budget_ms=TIMEOUT_MS, clock=SystemClock())
-        found = await asyncio.gather(
-            *(
-                store.read(
-                    TENANT,
-                    self._script.ids(row),
-                    deadline,
-                    amount=float(self._script.amount_ref[row]),
-                )
-                for row in rows
-            ),
-            return_exceptions=True,
-        )
+        script = self._script
+        asks = [Ask(TENANT, script.ids(row), float(script.amount_ref[row])) for row in rows]
+        found = await store.begin(asks, deadline).finish()
         for one in found:
-            if isinstance(one, BaseException) and not isinstance(one, RungError):
+            if isinstance(one, Exception) and not isinstance(one, RungError):
                 raise one
         return [one if isinstance(one, Streaming) else None for one in found]
 

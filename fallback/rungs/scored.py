@@ -65,11 +65,14 @@ class ScoredRung(Generic[AttemptT, RowT]):
         """Gather, then score what could be gathered.
 
         Raises:
-            RungError: features or model cannot be used.
+            RungError: features cannot be used.
         """
         gathered = await self._features.read(attempts, deadline)
         rows = [row for row in gathered if not isinstance(row, Exception)]
-        scores = iter(self._scorer.score(rows, deadline) if rows else ())
+        try:
+            scores = iter(self._scorer.score(rows, deadline) if rows else ())
+        except Exception as error:  # noqa: BLE001 - of those that were to be scored
+            return [row if isinstance(row, Exception) else error for row in gathered]
         return [
             row if isinstance(row, Exception) else _assessment(row, next(scores))
             for row in gathered

@@ -78,9 +78,8 @@ async def test_where_nothing_could_be_gathered_the_model_is_not_asked(bench):
     assert bench.scorer.batches == []
 
 
-@pytest.mark.parametrize("part", ["features", "scorer"])
-async def test_what_fails_for_all_is_raised(bench, part):
-    getattr(bench, part).error = SnapshotUnavailable("gone")
+async def test_features_that_fail_for_all_are_raised(bench):
+    bench.features.error = SnapshotUnavailable("gone")
     with pytest.raises(SnapshotUnavailable):
         await bench.rung.assess([1, 2], DEADLINE)
 
@@ -120,7 +119,8 @@ async def test_on_a_ladder_an_attempt_without_a_row_goes_on_for_its_own_reason()
     assert descents[1].not_higher == {RungName.FULL: Reason.FEATURES_STALE}
 
 
-async def test_a_model_that_is_away_is_why_those_that_were_gathered_have_no_score(bench):
-    bench.scorer.error = ModelUnavailable("no model")
-    with pytest.raises(ModelUnavailable):
-        await bench.rung.assess([1, FeaturesStale()], DEADLINE)
+async def test_a_model_that_raises_leaves_what_features_said_of_their_own(bench):
+    bench.scorer.error = ModelUnavailable("withdrawn")
+    stale = FeaturesStale("old")
+    first, second, third = await bench.rung.assess([1, stale, 2], DEADLINE)
+    assert (first, second, third) == (bench.scorer.error, stale, bench.scorer.error)

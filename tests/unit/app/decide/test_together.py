@@ -142,6 +142,18 @@ async def test_a_claim_store_that_fails_as_nobody_expected_costs_no_answer_and_i
     assert len(either.records.kept) == 2
 
 
+async def test_claims_that_cannot_even_be_sent_cost_no_answer_and_are_counted(either, caplog):
+    def broken(_of):
+        raise ZeroDivisionError("a bug")
+
+    either.claims.claim_all = either.claims.enter_all = either.claims.settle_all = broken
+    with caplog.at_level(logging.CRITICAL):
+        answers = await either.decide_all(ids("a1", "a2"))
+    assert [answer.attempt_id for answer in answers] == ["a1", "a2"]
+    assert either.telemetry.counters["bugs\0claims"] >= 1
+    assert len(either.records.kept) == 2
+
+
 async def test_a_claim_store_that_is_late_costs_none_of_a_batch_its_answer(either):
     either.claims.slow = True
     answers = await either.decide_all(ids("a1", "a2"))
