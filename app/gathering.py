@@ -3,8 +3,8 @@
 A decision has costs of its own and a share of those of its batch (a task, a round trip, a call of
 the evaluator), and of one alone the batch's are the greater part. A scorer that begins whatever is
 there spends a core at half of what it can do: small batches, each at nearly the price of a large
-one. So while a few batches are under way, who comes waits for one of them to end, and begins with
-all that came meanwhile; at most `wait_ms`, since a batch may itself wait for a store that is slow.
+one. So while a batch is under way, who comes waits for it to end, and begins with all that came
+meanwhile; at most `wait_ms`, since a batch may itself wait for a store that is slow.
 
 | traffic | batches | wait |
 |---|---|---|
@@ -35,15 +35,15 @@ class Gathering(Generic[ItemT]):
         begin: Callable[[list[ItemT]], Coroutine[Any, Any, None]],
         *,
         wait_ms: float,
-        at_once: int = 2,
+        at_once: int = 1,
     ) -> None:
         """Gather nothing yet.
 
         Args:
             begin: works on those that begin together; deals with its own errors.
             wait_ms: longest wait for a batch under way; 0 for none.
-            at_once: batches under way from which on others wait; one is worked on while another
-                one waits for its stores.
+            at_once: batches under way from which on others wait. With more than one they are smaller,
+                the core is busier, and every request waits for it.
         """
         self._begin = begin
         self._wait_s = wait_ms / 1_000

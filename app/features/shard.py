@@ -92,6 +92,7 @@ class ShardClient:
             self._greeting.insert(0, ("AUTH", password))
         self._tls = ssl.create_default_context() if shard.tls else None
         self._waiting: list[tuple[bytes, _Reply]] = []
+        self._leaving = False  # what waits leaves at the end of this turn
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
 
@@ -102,16 +103,24 @@ class ShardClient:
         """
         loop = asyncio.get_running_loop()
         reply: asyncio.Future[Any] = loop.create_future()
-        if not self._waiting:
-            loop.call_soon(self.flush)
+        self._leave_soon()
         self._waiting.append((hiredis.pack_command(command), reply))
         return reply
 
-    def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
-        """The same for several, at least one: a future of all their replies, or of one's error."""
+    def submit_all(
+        self, commands: Sequence[Command], *, within_s: float = 0.0
+    ) -> asyncio.Future[list[Any]]:
+        """The same for several, at least one: a future of all their replies, or of one's error.
+
+        Args:
+            commands: to send.
+            within_s: how long they may wait for others to leave with.
+        """
         together = _Together(len(commands))
-        if not self._waiting:
-            asyncio.get_running_loop().call_soon(self.flush)
+        if within_s:
+            asyncio.get_running_loop().call_later(within_s, self.flush)
+        else:
+            self._leave_soon()
         self._waiting.extend((hiredis.pack_command(command), together) for command in commands)
         return together.future
 
@@ -124,6 +133,7 @@ class ShardClient:
 
     def flush(self) -> None:
         """Send what waits at once, and not at the end of this turn."""
+        self._leaving = False
         if not self._waiting:
             return
         if self._connection is not None and self._connection.open:
@@ -131,6 +141,11 @@ class ShardClient:
             self._connection.send(waiting)
         elif self._connecting is None:
             self._connecting = asyncio.ensure_future(self._connect())
+
+    def _leave_soon(self) -> None:
+        if not self._leaving:
+            self._leaving = True
+            asyncio.get_running_loop().call_soon(self.flush)
 
     async def _connect(self) -> None:
         """Connect and send what waits, or fail it all."""
