@@ -42,8 +42,8 @@ class Gathering(Generic[ItemT]):
         Args:
             begin: works on those that begin together; deals with its own errors.
             wait_ms: longest wait for a batch under way; 0 for none.
-            at_once: batches under way from which on others wait. With more than one they are smaller,
-                the core is busier, and every request waits for it.
+            at_once: batches under way from which on others wait. With more than one they are
+                smaller, the core is busier, and every request waits for it.
         """
         self._begin = begin
         self._wait_s = wait_ms / 1_000
