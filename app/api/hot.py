@@ -103,7 +103,7 @@ class Front:
     """The ASGI front; and, for requests that are there as a whole, a way round ASGI.
 
     The way round (`take`) makes no task and no message: a request joins those of its moment, and is
-    answered by a callback. `app/server.py` hands over what came in one piece.
+    answered by a callback. `app/connection.py` hands over what came in one piece.
     """
 
     path = PATH.encode()
