@@ -31,6 +31,7 @@ def ensure_environment(folder: Path, what: str, report: Callable[[str], None], l
     Raises:
         OperatorError: it cannot be made.
     """
+    folder = folder.absolute()  # its interpreter is run from other folders
     python, ready = folder / "bin" / "python", folder / ".ready"
     content = hashlib.sha256(lock.read_bytes()).hexdigest()
     if ready.exists() and ready.read_text() == content:

@@ -175,7 +175,7 @@ def measure_peers(
             found.append(
                 _measure(peer, python, models, port=port, seconds=seconds, connections=connections)
             )
-        except OperatorError as error:
+        except (OperatorError, OSError) as error:
             found.append({"name": peer.name, "missing": str(error)})
     return found
 
