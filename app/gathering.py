@@ -35,7 +35,6 @@ class Gathering(Generic[ItemT]):
         begin: Callable[[list[ItemT]], Coroutine[Any, Any, None]],
         *,
         wait_ms: float,
-        apart_ms: float = 0.0,
         at_once: int = 1,
     ) -> None:
         """Gather nothing yet.
@@ -43,16 +42,12 @@ class Gathering(Generic[ItemT]):
         Args:
             begin: works on those that begin together; deals with its own errors.
             wait_ms: longest wait for a batch under way; 0 for none.
-            apart_ms: least time between two beginnings; who comes after a pause of that length
-                waits for nothing.
             at_once: batches under way from which on others wait. With more than one they are
                 smaller, the core is busier, and every request waits for it.
         """
         self._begin = begin
         self._wait_s = wait_ms / 1_000
-        self._apart_s = apart_ms / 1_000
         self._at_once = at_once
-        self._began_s = 0.0
         self._waiting: list[ItemT] = []
         self._under_way: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
@@ -66,18 +61,16 @@ class Gathering(Generic[ItemT]):
     def _arrange(self) -> None:
         """Say when those that wait will begin."""
         loop = asyncio.get_running_loop()
-        wait_s = self._wait_s
-        if len(self._under_way) < self._at_once or not wait_s:
-            wait_s = self._began_s + self._apart_s - loop.time()
-        self._timer = loop.call_later(wait_s, self._go) if wait_s > 0 else loop.call_soon(self._go)
+        if len(self._under_way) < self._at_once or not self._wait_s:
+            self._timer = loop.call_soon(self._go)
+        else:
+            self._timer = loop.call_later(self._wait_s, self._go)
 
     def _go(self) -> None:
         """Begin what waits."""
         self._timer = None
         waiting, self._waiting = self._waiting, []
-        loop = asyncio.get_running_loop()
-        self._began_s = loop.time()
-        task = loop.create_task(self._begin(waiting))
+        task = asyncio.get_running_loop().create_task(self._begin(waiting))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
 
