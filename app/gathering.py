@@ -11,9 +11,15 @@ meanwhile; at most `wait_ms`, since a batch may itself wait for a store that is 
 | light: fewer under way than `at_once` | of what came in one turn of the loop | none |
 | heavy | as large as what comes while another is worked on | as long as that takes |
 | heavy, and a store is slow | of what comes in `wait_ms` | `wait_ms` |
+| more than can be done | of the `batch_max` that came last | until there is less |
 
 That is group commit (DeWitt et al., 1984), of decisions: what is gathered grows with the load, and
 with it falls what each costs.
+
+A queue that is worked off in the order of arrival makes everybody late once it is longer than the
+deadline. So of more than fit into a batch the newest go first, who can still be in time; those who
+cannot be any more wait until there is less to do (adaptive LIFO: Maurer, "Fail at Scale", 2015).
+Nobody is left out, and between two batches the event loop sees what else there is.
 """
 
 from __future__ import annotations
@@ -35,6 +41,7 @@ class Gathering(Generic[ItemT]):
         begin: Callable[[list[ItemT]], Coroutine[Any, Any, None]],
         *,
         wait_ms: float,
+        batch_max: int = 64,
         at_once: int = 1,
     ) -> None:
         """Gather nothing yet.
@@ -42,11 +49,13 @@ class Gathering(Generic[ItemT]):
         Args:
             begin: works on those that begin together; deals with its own errors.
             wait_ms: longest wait for a batch under way; 0 for none.
+            batch_max: of more that wait the newest begin.
             at_once: batches under way from which on others wait. With more than one they are
                 smaller, the core is busier, and every request waits for it.
         """
         self._begin = begin
         self._wait_s = wait_ms / 1_000
+        self._batch_max = batch_max
         self._at_once = at_once
         self._waiting: list[ItemT] = []
         self._under_way: set[asyncio.Task[None]] = set()
@@ -67,12 +76,15 @@ class Gathering(Generic[ItemT]):
             self._timer = loop.call_later(self._wait_s, self._go)
 
     def _go(self) -> None:
-        """Begin what waits."""
+        """Begin what waits, or the newest of it."""
         self._timer = None
-        waiting, self._waiting = self._waiting, []
-        task = asyncio.get_running_loop().create_task(self._begin(waiting))
+        batch = self._waiting[-self._batch_max :]
+        del self._waiting[-self._batch_max :]
+        task = asyncio.get_running_loop().create_task(self._begin(batch))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
+        if self._waiting:
+            self._arrange()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)

@@ -59,6 +59,26 @@ class Answer(NamedTuple):
 Respond = Callable[[Answer], None]
 
 
+class _Arrived(NamedTuple):
+    """A request that is there.
+
+    Attributes:
+        headers: names in lower case.
+        body: of it.
+        respond: is called with the answer.
+        arrived_s: when, by the clock.
+        spent_ms: how long it had waited by then, as an estimate.
+        admitted: where its headers were looked at already.
+    """
+
+    headers: Iterable[tuple[bytes, bytes]]
+    body: bytes
+    respond: Respond
+    arrived_s: float
+    spent_ms: float
+    admitted: _Admitted | None = None
+
+
 class _Admitted(NamedTuple):
     """A request whose headers will do."""
 
@@ -140,7 +160,7 @@ class Front:
         self._telemetry = telemetry
         self._clock = clock
         self._lag = lag
-        self._gathering: Gathering[Asked] = Gathering(self._decide, wait_ms=gather_ms)
+        self._gathering: Gathering[_Arrived] = Gathering(self._decide, wait_ms=gather_ms)
         self._deadline_ms = deadline_ms
         self._body_wait_s = body_wait_s
 
@@ -151,7 +171,9 @@ class Front:
             return
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         try:
-            admitted = self._admitted(scope["headers"], scope["method"])
+            if scope["method"] != "POST":
+                raise MethodNotAllowed("POST")  # noqa: TRY301 - as all that is refused
+            admitted = self._admitted(scope["headers"], self._lag.ms)
             body = await body_of(admitted.headers, receive, self._body_wait_s)
         except RequestProblem as problem:
             self._refuse(problem, answered.set_result)
@@ -161,7 +183,9 @@ class Front:
         except Exception as error:  # noqa: BLE001 - answered as a problem, like any other
             self._fail(error, answered.set_result)
         else:
-            self._enter(admitted, body, answered.set_result)
+            self._gathering.add(
+                _Arrived((), body, answered.set_result, self._clock.monotonic(), 0.0, admitted)
+            )
         status, headers, content = await answered
         await send({"type": "http.response.start", "status": status, "headers": list(headers)})
         await send({"type": "http.response.body", "body": content})
@@ -169,40 +193,44 @@ class Front:
     def take(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, respond: Respond) -> None:
         """Answer one request that is there as a whole.
 
+        It is not looked at before its batch begins: what arrives must be taken quickly.
+
         Args:
             headers: names in lower case.
             body: of at most `BODY_BYTES_MAX`.
-            respond: is called once, soon or later.
+            respond: is called once, later.
         """
-        try:
-            admitted = self._admitted(headers)
-        except RequestProblem as problem:
-            self._refuse(problem, respond)
-        except Exception as error:  # noqa: BLE001 - of this request, not of its connection
-            self._fail(error, respond)
-        else:
-            self._enter(admitted, body, respond)
+        self._gathering.add(_Arrived(headers, body, respond, self._clock.monotonic(), self._lag.ms))
 
-    def _admitted(self, raw: Iterable[tuple[bytes, bytes]], method: str = "POST") -> _Admitted:
+    def _admitted(self, raw: Iterable[tuple[bytes, bytes]], spent_ms: float) -> _Admitted:
         """Whose request it is, and until when it has to be answered."""
-        if method != "POST":
-            raise MethodNotAllowed("POST")
         headers = headers_of(raw)
         caller = self._keys().authenticate(headers.get(b"x-api-key"), Scope.DECIDE)
         asked_ms = read_deadline_ms(headers.get(b"x-deadline-ms"))
         deadline_ms = min(asked_ms or self._deadline_ms, self._deadline_ms)
         deadline = Deadline.after(
-            budget_ms=deadline_ms, clock=self._clock, already_spent_ms=self._lag.ms
+            budget_ms=deadline_ms, clock=self._clock, already_spent_ms=spent_ms
         )
         retry = read_retry(headers.get(b"x-attempt-retry"))
         check_media_type(headers)
         return _Admitted(headers, caller, deadline, deadline_ms, retry)
 
-    def _enter(self, admitted: _Admitted, body: bytes, respond: Respond) -> None:
-        """Read an attempt and have it decided."""
+    async def _decide(self, batch: list[_Arrived]) -> None:
+        """Read requests that begin together, and have them decided."""
+        asked = [one for one in map(self._asked, batch) if one is not None]
+        if asked:
+            await self._decider().decide(asked)
+
+    def _asked(self, arrived: _Arrived) -> Asked | None:
+        """The attempt that a request is about; None where it was refused."""
+        respond = arrived.respond
         try:
-            attempt, canonical = read_attempt(body)
-            asked = self._decider().asked(
+            waited_ms = (self._clock.monotonic() - arrived.arrived_s) * 1_000
+            admitted = arrived.admitted or self._admitted(
+                arrived.headers, arrived.spent_ms + waited_ms
+            )
+            attempt, canonical = read_attempt(arrived.body)
+            return self._decider().asked(
                 attempt,
                 canonical,
                 caller=admitted.caller,
@@ -214,13 +242,9 @@ class Front:
             )
         except RequestProblem as problem:
             self._refuse(problem, respond)
-        except Exception as error:  # noqa: BLE001 - of this request, not of its connection
+        except Exception as error:  # noqa: BLE001 - of this request, not of the others
             self._fail(error, respond)
-        else:
-            self._gathering.add(asked)
-
-    async def _decide(self, batch: list[Asked]) -> None:
-        await self._decider().decide(batch)
+        return None
 
     def _told(self, respond: Respond, result: Answered | Exception) -> None:
         """Hand an answer over."""

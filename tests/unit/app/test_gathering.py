@@ -152,3 +152,26 @@ async def test_a_batch_that_fails_does_not_stop_the_next(batches):
     await turns()
     assert batches.begun[-1] == ["d"]
     assert isinstance(told[0]["exception"], ZeroDivisionError)
+
+
+async def test_of_more_than_fit_the_newest_begin_and_nobody_is_left_out(batches):
+    gathering = Gathering(batches.begin, wait_ms=LONG_MS, batch_max=2, at_once=1)
+    for item in "abcde":
+        gathering.add(item)
+    for at in range(3):
+        await turns()
+        batches.end(at)
+    await turns()
+    assert batches.begun == [["d", "e"], ["b", "c"], ["a"]]
+
+
+async def test_who_comes_while_others_are_late_goes_before_them(batches):
+    gathering = Gathering(batches.begin, wait_ms=LONG_MS, batch_max=2, at_once=1)
+    for item in "abcd":
+        gathering.add(item)
+    await turns()
+    gathering.add("e")
+    for at in range(3):
+        batches.end(at)
+        await turns()
+    assert batches.begun == [["c", "d"], ["b", "e"], ["a"]]

@@ -272,10 +272,22 @@ async def test_requests_of_one_moment_are_decided_together_whichever_way_they_ca
     assert [sorted(batch) for batch in caller.decider.batches] == [["a1", "a2", "a3"]]
 
 
-async def test_a_refusal_on_the_short_way_waits_for_nothing(caller):
+async def test_what_arrives_is_not_looked_at_before_its_batch_begins(caller):
     answers = []
     caller.front.take([], BODY, answers.append)
+    assert answers == []
+    for _ in range(3):
+        await asyncio.sleep(0)
     assert [answer.status for answer in answers] == [401]
+
+
+async def test_the_wait_for_a_batch_counts_against_the_deadline(caller):
+    headers = [(b"x-api-key", caller.key.encode()), (b"content-type", b"application/json")]
+    caller.front.take(headers, BODY, lambda _answer: None)
+    caller.front._clock.advance(0.03)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert caller.decider.asked_for[0][3].remaining_ms() == pytest.approx(50)
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-api-key": None}])

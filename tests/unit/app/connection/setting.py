@@ -195,7 +195,7 @@ class Line:
 
 async def quiet():
     """Let everything happen that waits for nothing but the loop."""
-    for _ in range(20):
+    for _ in range(100):
         await asyncio.sleep(0)
 
 
