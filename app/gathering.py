@@ -61,6 +61,11 @@ class Gathering(Generic[ItemT]):
         self._under_way: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
 
+    @property
+    def oldest(self) -> ItemT | None:
+        """Of those that wait, who came first."""
+        return self._waiting[0] if self._waiting else None
+
     def add(self, item: ItemT) -> None:
         """Have a request begin, with others of its moment."""
         self._waiting.append(item)

@@ -6,7 +6,8 @@ queue short:
 
     depth   0 .. number of rungs - 1;  of requests that come at depth 1.3, 70 % start from the
             second rung and 30 % from the third, evenly mixed
-    every tick, with delay = the least queueing delay of the last `ticks` ticks:
+    every tick, with delay = the least queueing delay of the last `ticks` ticks (of the event loop,
+    or of the oldest request that has not begun):
             delay > target:   depth += min(rise * (delay / target - 1), rise_max)
             else:             depth -= fall
 

@@ -202,6 +202,11 @@ class Front:
         """
         self._gathering.add(_Arrived(headers, body, respond, self._clock.monotonic(), self._lag.ms))
 
+    def waiting_ms(self) -> float:
+        """How long the oldest of those that have not begun has waited."""
+        oldest = self._gathering.oldest
+        return 0.0 if oldest is None else (self._clock.monotonic() - oldest.arrived_s) * 1_000
+
     def _admitted(self, raw: Iterable[tuple[bytes, bytes]], spent_ms: float) -> _Admitted:
         """Whose request it is, and until when it has to be answered."""
         headers = headers_of(raw)

@@ -52,7 +52,8 @@ class Scorer:
         self._tracing = self._make_tracing()
         self._background = self._rungs.background(self._pressure)
         self._decider = self._make_decider()
-        self._lag = LoopLag(shared.clock, told=self._pressure.tick)
+        self._front: Front | None = None
+        self._lag = LoopLag(shared.clock, told=self._tick)
         self._holdings.refresh()
 
     def app(self) -> Front:
@@ -69,7 +70,7 @@ class Scorer:
             replay=self._settings.replay,
             lifespan=self._make_lifespan().run,
         )
-        return Front(
+        self._front = Front(
             routes,
             decider=lambda: self._decider,
             keys=self._followed.keys,
@@ -79,6 +80,12 @@ class Scorer:
             gather_ms=self._settings.gather_ms,
             deadline_ms=self._settings.deadline_target_ms,
         )
+        return self._front
+
+    def _tick(self, lag_ms: float) -> None:
+        """What waits for the event loop, or in front of it, is pressure."""
+        waiting_ms = 0.0 if self._front is None else self._front.waiting_ms()
+        self._pressure.tick(max(lag_ms, waiting_ms))
 
     def _make_stand_in(self) -> StandIn | None:
         """A replay approves nothing: what it measures is the rung, not a budget of today."""

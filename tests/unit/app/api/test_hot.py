@@ -281,6 +281,17 @@ async def test_what_arrives_is_not_looked_at_before_its_batch_begins(caller):
     assert [answer.status for answer in answers] == [401]
 
 
+async def test_how_long_the_oldest_has_waited_is_known_and_nothing_where_nobody_does(caller):
+    assert caller.front.waiting_ms() == 0.0
+    for _ in range(2):
+        caller.front.take([], BODY, lambda _answer: None)
+        caller.front._clock.advance(0.02)
+    assert caller.front.waiting_ms() == pytest.approx(40)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert caller.front.waiting_ms() == 0.0
+
+
 async def test_the_wait_for_a_batch_counts_against_the_deadline(caller):
     headers = [(b"x-api-key", caller.key.encode()), (b"content-type", b"application/json")]
     caller.front.take(headers, BODY, lambda _answer: None)
