@@ -26,6 +26,7 @@ from app.models.training.history import load_history
 from app.policy import DEFAULT_POLICY, Policy, load_policy
 from app.record.decision import decode_record
 from app.record.frames import Kind
+from app.record.ring_file import wait_until_written
 from app.registry import Registry
 from app.streams.journal_tail import JournalTail
 from chaos.bench.region import PORT_OFFSET, furnish
@@ -250,6 +251,7 @@ def _count(journal: Path, caps: Policy, approved: Counter[str], withheld: Counte
     """Add a host's approvals by tier; by how much an instrument exceeds the largest cap it met."""
     instruments: Counter[str] = Counter()
     most: dict[str, int] = {}
+    wait_until_written(journal)
     tail = JournalTail(journal)
     while records := tail.read(1_000):
         for record in records:

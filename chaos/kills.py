@@ -20,6 +20,7 @@ from app.errors import OperatorError
 from app.record.decision import decode_record
 from app.record.frames import Kind
 from app.record.journal import open_journal
+from app.record.ring_file import wait_until_written
 from app.streams.journal_tail import JournalTail
 from chaos.load import Load
 from regions.world.control import World
@@ -128,6 +129,7 @@ def _count(load: Load, journal: Path, kills: int) -> Kills:
     given = {outcome.decision_id for outcome in load.outcomes if outcome.decision_id is not None}
     times: dict[str, int] = {}
     epochs: set[tuple[int, int]] = set()
+    wait_until_written(journal)
     tail = JournalTail(journal)
     while records := tail.read(1_000):
         for record in records:

@@ -26,6 +26,7 @@ from app.features.events import Counted
 from app.features.packed import key, layouts_of
 from app.features.reference import REFERENCE
 from app.features.spec import Entity
+from app.record.ring_file import wait_until_written
 from app.streams.journal_tail import JournalTail
 from chaos.faults import folder_unusable, process_down, store_emptied
 from chaos.load import Load
@@ -169,6 +170,7 @@ def _uncounted(store: redis.Redis, journaled: Counter[str]) -> Counter[str]:
 def _journaled(journal: Path) -> Counter[str]:
     """Decisions in the journals by the key of their card's counters."""
     found: Counter[str] = Counter()
+    wait_until_written(journal)
     tail = JournalTail(journal)
     while records := tail.read(1_000):
         for record in records:

@@ -24,6 +24,7 @@ import msgspec
 
 from app.record.follow_up import decode_follow_up
 from app.record.frames import Kind
+from app.record.ring_file import wait_until_written
 from app.streams.journal_tail import JournalTail
 from chaos.checkout import Checkout, Decided, Population, paced
 from chaos.relay import Way, late_answers
@@ -255,6 +256,7 @@ def _journaled(journals: Sequence[Path]) -> tuple[Mapping[str, list[str]], set[s
     decided: dict[str, list[str]] = {}
     superseded = set()
     for journal in journals:
+        wait_until_written(journal)
         tail = JournalTail(journal)
         while records := tail.read(1_000):
             for record in records:

@@ -57,11 +57,9 @@ class GuardedShard:
         """As `ShardClient.submit`; the future also fails with `BreakerOpen`."""
         return self._guarded(partial(self.shard.submit, *command))
 
-    def submit_all(
-        self, commands: Sequence[Command], *, within_s: float = 0.0
-    ) -> asyncio.Future[list[Any]]:
+    def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
         """As `ShardClient.submit_all`, as one call of the dependency."""
-        return self._guarded(partial(self.shard.submit_all, commands, within_s=within_s))
+        return self._guarded(partial(self.shard.submit_all, commands))
 
     def _guarded(self, send: Callable[[], asyncio.Future[Any]]) -> asyncio.Future[Any]:
         try:

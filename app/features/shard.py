@@ -107,20 +107,10 @@ class ShardClient:
         self._waiting.append((hiredis.pack_command(command), reply))
         return reply
 
-    def submit_all(
-        self, commands: Sequence[Command], *, within_s: float = 0.0
-    ) -> asyncio.Future[list[Any]]:
-        """The same for several, at least one: a future of all their replies, or of one's error.
-
-        Args:
-            commands: to send.
-            within_s: how long they may wait for others to leave with.
-        """
+    def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
+        """The same for several, at least one: a future of all their replies, or of one's error."""
         together = _Together(len(commands))
-        if within_s:
-            asyncio.get_running_loop().call_later(within_s, self.flush)
-        else:
-            self._leave_soon()
+        self._leave_soon()
         self._waiting.extend((hiredis.pack_command(command), together) for command in commands)
         return together.future
 

@@ -13,6 +13,7 @@ import redis
 from app.errors import OperatorError
 from app.features.applier import APPLIED_KEY, Applied
 from app.record.frames import Kind
+from app.record.ring_file import wait_until_written
 from app.streams.interface import START, Position, position_of, writer_of
 from app.streams.journal_tail import JournalTail
 
@@ -39,6 +40,7 @@ class Counters:
             journal: folder of its journals.
             shards: clients of its store.
         """
+        self._journal = journal
         self._tail = JournalTail(journal)
         self._tail.rewind({})
         self._shards = tuple(shards)
@@ -55,6 +57,7 @@ class Counters:
             OperatorError: it takes too long; something does not run.
         """
         give_up_s = time.monotonic() + WAIT_S_MAX
+        await asyncio.to_thread(wait_until_written, self._journal)  # answered is in a ring first
         self._follow()
         while self._effects < effects or not self._applied():
             if time.monotonic() > give_up_s:

@@ -31,12 +31,11 @@ class ClaimStore:
         self.breakers = tuple(breakers)
         self._shards = [GuardedShard(*both) for both in zip(shards, breakers, strict=True)]
 
-    def write(self, commands: Mapping[str, Command], *, within_s: float = 0.0) -> Written:
+    def write(self, commands: Mapping[str, Command]) -> Written:
         """Send one command a key, together with what else is sent in this turn.
 
         Args:
             commands: command by the key it is about, which says its shard.
-            within_s: how long they may wait for others to leave with.
         """
         parts: list[list[str]] = [[] for _ in self._shards]
         for name in commands:
@@ -44,12 +43,7 @@ class ClaimStore:
         at = [at for at, part in enumerate(parts) if part]
         return Written(
             [parts[one] for one in at],
-            [
-                self._shards[one].submit_all(
-                    [commands[key] for key in parts[one]], within_s=within_s
-                )
-                for one in at
-            ],
+            [self._shards[one].submit_all([commands[key] for key in parts[one]]) for one in at],
         )
 
 

@@ -34,8 +34,6 @@ from app.record.claim_store import ClaimStore, Written
 __all__ = ["Claim", "ClaimState", "Claiming", "Claims", "Entry", "Id"]
 
 HASH_BYTES = 16
-# Answers leave with the next batch's claims, or by themselves after this.
-SETTLED_WITHIN_S = 0.003
 
 
 class ClaimState(enum.StrEnum):
@@ -199,8 +197,7 @@ class Claims:
         if self._store is None or not values:
             return
         written = self._store.write(
-            {key: ("SET", key, value, "EX", self._ttl_s) for key, value in values.items()},
-            within_s=SETTLED_WITHIN_S,
+            {key: ("SET", key, value, "EX", self._ttl_s) for key, value in values.items()}
         )
         for keys, reply in written.parts():
             reply.add_done_callback(partial(self._count, len(keys)))

@@ -30,6 +30,7 @@ __all__ = [
     "all_written_before_ms",
     "forget_ring",
     "ring_of",
+    "wait_until_written",
     "waiting_in",
 ]
 
@@ -176,6 +177,19 @@ def all_written_before_ms(folder: Path) -> int:
     waiting = [_waiting_since_ms(path.parent) for path in folder.glob(f"[0-9]*/{POINTER}")]
     since_ms = min((since for since in waiting if since is not None), default=now_ms)
     return min(now_ms, max(since_ms, now_ms - WAITS_MS_MAX))
+
+
+def wait_until_written(folder: Path) -> None:
+    """Wait until all that was appended before this call is in the writers' files.
+
+    What cannot be written is waited for some seconds; see `all_written_before_ms`.
+
+    Args:
+        folder: of a region's journals.
+    """
+    asked_ms = time.time_ns() // 1_000_000
+    while all_written_before_ms(folder) < asked_ms:
+        time.sleep(0.001)
 
 
 def _waiting_since_ms(slot: Path) -> int | None:

@@ -3,14 +3,13 @@
 import http.client
 import json
 import secrets
-import time
 
 import pytest
 
 from app.ids import DecisionIds
 from app.record.follow_up import decode_follow_up
 from app.record.frames import Kind
-from app.record.ring_file import all_written_before_ms
+from app.record.ring_file import wait_until_written
 from app.streams.journal_tail import JournalTail
 
 WHEN = "2026-11-22T10:00:00Z"
@@ -59,9 +58,7 @@ def label(**fields):
 
 def kept(service, kind, id):
     folder = service.home / service.region / "journal"
-    asked_ms = time.time() * 1_000
-    while all_written_before_ms(folder) < asked_ms:  # what is accepted is in a ring before
-        time.sleep(0.005)
+    wait_until_written(folder)
     tail = JournalTail(folder)
     found = []
     while records := tail.read(1_000):

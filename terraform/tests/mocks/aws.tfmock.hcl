@@ -22,6 +22,7 @@ mock_data "aws_secretsmanager_random_password" {
 
 mock_resource "aws_elasticache_replication_group" {
   defaults = {
+    id                       = "stepdown-mocked" # a random one may start with a digit, which is refused
     arn                      = "arn:aws:elasticache:us-east-1:123456789012:replicationgroup:x"
     primary_endpoint_address = "primary.example.cache.amazonaws.com"
     reader_endpoint_address  = "reader.example.cache.amazonaws.com"

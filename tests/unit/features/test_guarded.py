@@ -34,7 +34,7 @@ class Shard:
     def submit(self, *command):
         return self._send(command)
 
-    def submit_all(self, commands, *, within_s=0.0):
+    def submit_all(self, commands):
         return self._send(*commands)
 
     def _send(self, *commands):
