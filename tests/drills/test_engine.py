@@ -28,7 +28,7 @@ well = Ladder._try
 
 async def broken(self, *words, **more):
     found = await well(self, *words, **more)
-    if isinstance(found, BaseException):
+    if any(isinstance(one, BaseException) for one in found):
         time.sleep(2.5)
     return found
 
