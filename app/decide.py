@@ -158,12 +158,7 @@ class Decider:
         """Claim, assess, answer."""
         claiming = self._sent(partial(self._claims.claim_all, list(map(_id, batch))))
         deadline = _earliest(batch)
-        descents = await self._ladder.assess(
-            [one.candidate for one in batch],
-            deadline,
-            highest=way.highest,
-            because=Reason.PRESSURE,
-        )
+        descents = await self._descents(batch, deadline, way.highest)
         claims = await self._claimed(claiming, deadline, batch)
         entries: list[Entry] = []
         results = [
@@ -176,12 +171,7 @@ class Decider:
     async def _pressed(self, batch: Sequence[Asked]) -> list[Answered | Exception]:
         """Assess on the last rung, answer, claim."""
         deadline = _earliest(batch)
-        descents = await self._ladder.assess(
-            [one.candidate for one in batch],
-            deadline,
-            highest=RungName.TIER_DEFAULT,
-            because=Reason.PRESSURE,
-        )
+        descents = await self._descents(batch, deadline, RungName.TIER_DEFAULT)
         made = [self._made(*both) for both in zip(batch, descents, strict=True)]
         entries = [
             Entry(_id(asked), one[1].body)
@@ -195,6 +185,13 @@ class Decider:
         return [
             one if isinstance(one, Exception) else self._kept(one, next(claims)) for one in made
         ]
+
+    async def _descents(
+        self, batch: Sequence[Asked], deadline: Deadline, highest: RungName
+    ) -> list[Descent | RequestError]:
+        return await self._ladder.assess(
+            [one.candidate for one in batch], deadline, highest=highest, because=Reason.PRESSURE
+        )
 
     def _result(
         self,

@@ -225,7 +225,7 @@ class Ladder(Generic[AttemptT]):
             if task is None or task.cancelling():
                 raise
             # Nobody cancelled this task: something it shares with others was cancelled below
-            # it, such as a coalesced read, and the rung let that through.
+            # it, such as a read, and the rung let that through.
             return [error] * len(attempts)
 
     async def _guarded(

@@ -26,7 +26,7 @@ __all__ = ["Scorer"]
 
 # Part of the deadline that a queue may take before requests start from lower rungs.
 PRESSURE_SHARE = 0.125
-# In batches of 16, `batch` and `rules` cost what `full` does; see `app/decide.py`.
+# `batch` costs what `full` does, and `rules` what the last rung does: see `bench hot`.
 PRESSED_RUNGS = (RungName.FULL, RungName.TIER_DEFAULT)
 
 
