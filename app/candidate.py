@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 
 import msgspec
 from msgspec import UNSET
@@ -13,6 +14,18 @@ from app.features.spec import DAY_MS, Entity
 from app.policy import UNKNOWN_TIER
 
 __all__ = ["Candidate", "entity_ids"]
+
+_ID_OF = {
+    Entity.CARD: "instrument.token",
+    Entity.CUSTOMER: "customer.id",
+    Entity.MERCHANT: "merchant.id",
+    Entity.TERMINAL: "merchant.terminal_id",
+    Entity.DEVICE: "device.id",
+    Entity.IP: "network.ip_hash",
+    Entity.EMAIL: "customer.email_hash",
+    Entity.BIN: "instrument.bin",
+}
+_ids = attrgetter(*_ID_OF.values())
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,14 +68,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 def entity_ids(attempt: Attempt) -> dict[Entity, str]:
     """The ids of an attempt by entity; entities that were not sent are left out."""
-    found = {
-        Entity.CARD: attempt.instrument.token,
-        Entity.CUSTOMER: attempt.customer.id,
-        Entity.MERCHANT: attempt.merchant.id,
-        Entity.TERMINAL: attempt.merchant.terminal_id,
-        Entity.DEVICE: attempt.device.id,
-        Entity.IP: attempt.network.ip_hash,
-        Entity.EMAIL: attempt.customer.email_hash,
-        Entity.BIN: attempt.instrument.bin,
-    }
-    return {entity: id for entity, id in found.items() if id is not UNSET}
+    ids = _ids(attempt)
+    if UNSET in ids:
+        return {entity: id for entity, id in zip(_ID_OF, ids, strict=True) if id is not UNSET}
+    return dict(zip(_ID_OF, ids, strict=True))

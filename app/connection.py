@@ -11,7 +11,8 @@ requests, `Expect`, a caller who does not read what he is sent.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -60,9 +61,24 @@ class _Taken:
             self._connection.answer(answer, keep_alive=self.keep_alive)
 
 
+class _Always(NamedTuple):
+    """Headers that go with every answer.
+
+    Attributes:
+        headers: that they are.
+        lines: as sent.
+        close: whether they end the connection.
+    """
+
+    headers: Sequence[tuple[bytes, bytes]]
+    lines: bytes
+    close: bool
+
+
 class Connection(HttpToolsProtocol):
     """One connection of a caller."""
 
+    _always: ClassVar[_Always] = _Always((), b"", close=False)
     _front: Front | None = None
     _header_bytes = 0
     _more = False  # the request asks for more than an answer to what is there
@@ -144,18 +160,21 @@ class Connection(HttpToolsProtocol):
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         taken = self.cycle = _Taken(self, keep_alive=keep_alive)
         assert self._front is not None
-        self._front.take(self.headers, self._body, taken.respond)
+        self._front.take(self.headers, self._body, taken)
 
     def answer(self, answer: Answer, *, keep_alive: bool) -> None:
         """Write an answer to the request that the front has."""
         if self.transport.is_closing():
             return
-        content = [STATUS_LINE[answer.status]]
-        for name, value in (*self.server_state.default_headers, *answer.headers):
+        always = self._sent_always()
+        content = [STATUS_LINE[answer.status], always.lines]
+        for name, value in answer.headers:
             content += (name, b": ", value, b"\r\n")
             if name == b"connection" and value == b"close":
                 keep_alive = False
-        if not keep_alive and (b"connection", b"close") not in self.server_state.default_headers:
+        if always.close:
+            keep_alive = False
+        elif not keep_alive:
             content.append(_CLOSE)
         content += (b"\r\n", answer.body)
         self.transport.write(b"".join(content))
@@ -216,6 +235,15 @@ class Connection(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(
             seconds, self.timeout_keep_alive_handler
         )
+
+    def _sent_always(self) -> _Always:
+        """What the server says with every answer; a new list of headers each second."""
+        headers, known = self.server_state.default_headers, Connection._always
+        if known.headers is not headers:
+            lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+            known = _Always(headers, lines, (b"connection", b"close") in headers)
+            Connection._always = known
+        return known
 
     def _take_the_long_way(self) -> None:
         """Hand a request that was on the short way, and what is there of its body, to uvicorn."""

@@ -160,12 +160,18 @@ class Decider:
         deadline = _earliest(batch)
         descents = await self._descents(batch, deadline, way.highest)
         claims = await self._claimed(claiming, deadline, batch)
-        entries: list[Entry] = []
+        decided: list[tuple[Made, Answered]] = []
         results = [
-            self._result(asked, descent, claim, entries)
+            self._result(asked, descent, claim, decided)
             for asked, descent, claim in zip(batch, descents, claims, strict=True)
         ]
-        self._sent(partial(self._claims.settle_all, entries))
+        self._keep(decided)
+        self._sent(
+            partial(
+                self._claims.settle_all,
+                [Entry(_id(made.asked), answered.body) for made, answered in decided],
+            )
+        )
         return results
 
     async def _pressed(self, batch: Sequence[Asked]) -> list[Answered | Exception]:
@@ -182,9 +188,13 @@ class Decider:
             return [one for one in made if isinstance(one, Exception)]
         claiming = self._sent(partial(self._claims.enter_all, entries))
         claims = iter(await self._claimed(claiming, deadline, entries))
-        return [
-            one if isinstance(one, Exception) else self._kept(one, next(claims)) for one in made
+        decided: list[tuple[Made, Answered]] = []
+        results = [
+            one if isinstance(one, Exception) else self._new(one, next(claims), decided)
+            for one in made
         ]
+        self._keep(decided)
+        return results
 
     async def _descents(
         self, batch: Sequence[Asked], deadline: Deadline, highest: RungName
@@ -198,9 +208,9 @@ class Decider:
         asked: Asked,
         descent: Descent | RequestError,
         claim: Claim,
-        entries: list[Entry],
+        decided: list[tuple[Made, Answered]],
     ) -> Answered | Exception:
-        """What comes of an attempt that has its claim; a new answer is to be entered with it."""
+        """What comes of an attempt that has its claim; what is new is among `decided`, too."""
         try:
             if (before := answered_before(claim, self._telemetry)) is not None:
                 return before
@@ -209,19 +219,28 @@ class Decider:
         made = self._made(asked, descent)
         if isinstance(made, Exception):
             return made
-        self._making.keep(made[0], made[1].answer)
-        entries.append(Entry(_id(asked), made[1].body))
+        decided.append(made)
         return made[1]
 
-    def _kept(self, made: tuple[Made, Answered], claim: Claim) -> Answered | Exception:
-        """The answer, recorded; or what was answered before."""
+    def _new(
+        self,
+        made: tuple[Made, Answered],
+        claim: Claim,
+        decided: list[tuple[Made, Answered]],
+    ) -> Answered | Exception:
+        """The answer, which then is among `decided`; or what was answered before."""
         try:
             if (before := answered_before(claim, self._telemetry)) is not None:
                 return before
         except Conflict as conflict:
             return conflict
-        self._making.keep(made[0], made[1].answer)
+        decided.append(made)
         return made[1]
+
+    def _keep(self, decided: Sequence[tuple[Made, Answered]]) -> None:
+        """Record answers, before anybody is told them."""
+        if decided:
+            self._making.keep([(made, answered.answer) for made, answered in decided])
 
     def _made(
         self, asked: Asked, descent: Descent | RequestError

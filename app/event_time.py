@@ -61,9 +61,7 @@ class WallTime:
         """See `EventTime`."""
         return None
 
-    def monotonic(self) -> float:
-        """See `EventTime`."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)
 
 
 class ReplayTime:

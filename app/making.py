@@ -21,6 +21,7 @@ from app.features.vector import Row
 from app.models.scorer import ModelScore
 from app.money import Rates
 from app.policy import Policy, Thresholds
+from app.record.decision import Encoded, encode
 from app.record.made import Asked, Made, Versions
 from app.record.reasons import MODEL_RISK
 from app.record.recorder import Recorder
@@ -38,11 +39,11 @@ __all__ = ["Follower", "InForce", "Making"]
 
 log = logging.getLogger(__name__)
 
-_BRAKED = {
-    Entity.CARD: BrakeKind.CARD,
-    Entity.DEVICE: BrakeKind.DEVICE,
-    Entity.IP: BrakeKind.IP,
-}
+_BRAKED = (
+    (Entity.CARD, BrakeKind.CARD),
+    (Entity.DEVICE, BrakeKind.DEVICE),
+    (Entity.IP, BrakeKind.IP),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +119,13 @@ class Making:
     def candidate(self, attempt: Attempt, tenant: str, retry: int = 0) -> Candidate:
         """The attempt with everything known about it without asking anyone."""
         ids = entity_ids(attempt)
+        counted = self._brake.hits(
+            {
+                kind: f"{tenant}:{id}"
+                for entity, kind in _BRAKED
+                if (id := ids.get(entity)) is not None
+            }
+        )
         return Candidate(
             attempt=attempt,
             tenant=tenant,
@@ -125,11 +133,7 @@ class Making:
             amount_ref=self._in_force.rates().to_reference(attempt.amount),
             merchant=self._merchant(tenant, attempt.merchant.id),
             ids=ids,
-            velocity={
-                entity: self._brake.hit(kind, f"{tenant}:{ids[entity]}")
-                for entity, kind in _BRAKED.items()
-                if entity in ids
-            },
+            velocity={entity: counted[kind] for entity, kind in _BRAKED if kind in counted},
             retry=retry,
         )
 
@@ -163,17 +167,26 @@ class Making:
             signer=self._signer,
         )
 
-    def keep(self, made: Made, answer: Decision) -> None:
-        """Record an answer, and tell whoever follows."""
+    def keep(self, decided: Sequence[tuple[Made, Decision]]) -> None:
+        """Record answers, together, and tell whoever follows of each."""
+        records = []
+        for made, answer in decided:
+            try:
+                record = made.record(answer)
+                records.append(Encoded(record.received_ms, encode(record)))
+            except Exception as error:  # noqa: BLE001 - see `bug`
+                self.bug("record", error)
         try:
-            self._recorder.write(made.record(answer))
+            if records:
+                self._recorder.write(records)
         except Exception as error:  # noqa: BLE001 - see `bug`
             self.bug("record", error)
         for follower in self._followers:
-            try:
-                follower.decided(made, answer)
-            except Exception as error:  # noqa: BLE001 - see `bug`
-                self.bug(type(follower).__name__.lower(), error)
+            for made, answer in decided:
+                try:
+                    follower.decided(made, answer)
+                except Exception as error:  # noqa: BLE001 - see `bug`
+                    self.bug(type(follower).__name__.lower(), error)
 
     def bug(self, where: str, error: Exception) -> None:
         """What nobody expected is logged and counted; it costs accuracy, never the answer."""

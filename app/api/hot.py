@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from app.api.auth import Caller, Keys, Scope
 from app.api.problem import PROBLEM_JSON, Failed, MethodNotAllowed, RequestProblem
@@ -30,7 +30,7 @@ from app.telemetry import Telemetry
 from fallback.clock import Clock
 from fallback.deadline import Deadline
 
-__all__ = ["Answer", "Front", "LoopLag", "Respond"]
+__all__ = ["Answer", "Front", "LoopLag", "Waiting"]
 
 Scope_ = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -56,7 +56,31 @@ class Answer(NamedTuple):
     body: bytes
 
 
-Respond = Callable[[Answer], None]
+class Waiting(Protocol):
+    """Who waits for an answer.
+
+    Attributes:
+        disconnected: whether he has hung up.
+    """
+
+    disconnected: bool
+
+    def respond(self, answer: Answer) -> None:
+        """Take the answer."""
+        ...
+
+
+class _Awaited:
+    """Who waits by a future."""
+
+    disconnected = False
+
+    def __init__(self) -> None:
+        self.answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def respond(self, answer: Answer) -> None:
+        """See `Waiting`."""
+        self.answered.set_result(answer)
 
 
 class _Arrived(NamedTuple):
@@ -65,7 +89,7 @@ class _Arrived(NamedTuple):
     Attributes:
         headers: names in lower case.
         body: of it.
-        respond: is called with the answer.
+        waiting: is told the answer.
         arrived_s: when, by the clock.
         spent_ms: how long it had waited by then, as an estimate.
         admitted: where its headers were looked at already.
@@ -73,7 +97,7 @@ class _Arrived(NamedTuple):
 
     headers: Iterable[tuple[bytes, bytes]]
     body: bytes
-    respond: Respond
+    waiting: Waiting
     arrived_s: float
     spent_ms: float
     admitted: _Admitted | None = None
@@ -169,38 +193,37 @@ class Front:
         if scope["type"] != "http" or scope["path"] != PATH:
             await self._behind(scope, receive, send)
             return
-        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        waiting = _Awaited()
         try:
             if scope["method"] != "POST":
                 raise MethodNotAllowed("POST")  # noqa: TRY301 - as all that is refused
             admitted = self._admitted(scope["headers"], self._lag.ms)
             body = await body_of(admitted.headers, receive, self._body_wait_s)
         except RequestProblem as problem:
-            self._refuse(problem, answered.set_result)
+            self._refuse(problem, waiting)
         except ClientGone:
             self._telemetry.count("requests_refused", "499")
             return
         except Exception as error:  # noqa: BLE001 - answered as a problem, like any other
-            self._fail(error, answered.set_result)
+            self._fail(error, waiting)
         else:
-            self._gathering.add(
-                _Arrived((), body, answered.set_result, self._clock.monotonic(), 0.0, admitted)
-            )
-        status, headers, content = await answered
+            self._gathering.add(_Arrived((), body, waiting, self._clock.monotonic(), 0.0, admitted))
+        status, headers, content = await waiting.answered
         await send({"type": "http.response.start", "status": status, "headers": list(headers)})
         await send({"type": "http.response.body", "body": content})
 
-    def take(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, respond: Respond) -> None:
+    def take(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, waiting: Waiting) -> None:
         """Answer one request that is there as a whole.
 
-        It is not looked at before its batch begins: what arrives must be taken quickly.
+        It is not looked at before its batch begins: what arrives must be taken quickly. Nothing is
+        decided for those who have hung up by then.
 
         Args:
             headers: names in lower case.
             body: of at most `BODY_BYTES_MAX`.
-            respond: is called once, later.
+            waiting: is told once, later, unless he hangs up.
         """
-        self._gathering.add(_Arrived(headers, body, respond, self._clock.monotonic(), self._lag.ms))
+        self._gathering.add(_Arrived(headers, body, waiting, self._clock.monotonic(), self._lag.ms))
 
     def waiting_ms(self) -> float:
         """How long the oldest of those that have not begun has waited."""
@@ -227,8 +250,11 @@ class Front:
             await self._decider().decide(asked)
 
     def _asked(self, arrived: _Arrived) -> Asked | None:
-        """The attempt that a request is about; None where it was refused."""
-        respond = arrived.respond
+        """The attempt that a request is about; None where it was refused, or nobody waits."""
+        waiting = arrived.waiting
+        if waiting.disconnected:
+            self._telemetry.count("requests_refused", "499")
+            return None
         try:
             waited_ms = (self._clock.monotonic() - arrived.arrived_s) * 1_000
             admitted = arrived.admitted or self._admitted(
@@ -243,36 +269,36 @@ class Front:
                 deadline_ms=admitted.deadline_ms,
                 retry=admitted.retry,
                 trace=read_trace(admitted.headers.get(b"traceparent")),
-                told=partial(self._told, respond),
+                told=partial(self._told, waiting),
             )
         except RequestProblem as problem:
-            self._refuse(problem, respond)
+            self._refuse(problem, waiting)
         except Exception as error:  # noqa: BLE001 - of this request, not of the others
-            self._fail(error, respond)
+            self._fail(error, waiting)
         return None
 
-    def _told(self, respond: Respond, result: Answered | Exception) -> None:
+    def _told(self, waiting: Waiting, result: Answered | Exception) -> None:
         """Hand an answer over."""
         if isinstance(result, RequestProblem):
-            self._refuse(result, respond)
+            self._refuse(result, waiting)
         elif isinstance(result, Exception):
-            self._fail(result, respond)
+            self._fail(result, waiting)
         else:
             answer, body = result
             self._telemetry.answered(answer.rung, answer.action, answer.took_ms)
-            respond(Answer(200, (JSON, _length(body)), body))
+            waiting.respond(Answer(200, (JSON, _length(body)), body))
 
-    def _refuse(self, problem: RequestProblem, respond: Respond) -> None:
+    def _refuse(self, problem: RequestProblem, waiting: Waiting) -> None:
         self._telemetry.count("requests_refused", str(problem.status))
         body = problem.body(PATH)
-        respond(Answer(problem.status, (PROBLEM, *problem.headers, _length(body)), body))
+        waiting.respond(Answer(problem.status, (PROBLEM, *problem.headers, _length(body)), body))
 
-    def _fail(self, error: Exception, respond: Respond) -> None:
+    def _fail(self, error: Exception, waiting: Waiting) -> None:
         """A bug that cost an answer: the one thing that must never happen."""
         log.error("an attempt was not decided", exc_info=error)
         self._telemetry.count("bugs", "front")
         body = Failed("The attempt was not decided: a fault of the service.").body(PATH)
-        respond(Answer(500, (PROBLEM, _length(body)), body))
+        waiting.respond(Answer(500, (PROBLEM, _length(body)), body))
 
 
 def _length(body: bytes) -> tuple[bytes, bytes]:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 from msgspec import UNSET
 
+from app.api.decoding import Decoder
 from app.api.pan import has_many_digits, looks_like_pan, redact
 from app.api.problem import Invalid, Malformed
 from app.api.wire import Attempt, FieldProblem, Label, Outcome, StandIn, as_datetime
@@ -32,10 +33,10 @@ T = TypeVar("T")
 LARGE_NUMBER = 1e12  # the shortest card number has 13 digits
 DEADLINE_MS_MIN, DEADLINE_MS_MAX = 20, 100
 
-_attempt = msgspec.json.Decoder(Attempt)
-_outcome = msgspec.json.Decoder(Outcome)
-_label = msgspec.json.Decoder(Label)
-_stand_in = msgspec.json.Decoder(StandIn)
+_attempt = Decoder(Attempt)
+_outcome = Decoder(Outcome)
+_label = Decoder(Label)
+_stand_in = Decoder(StandIn)
 _encoder = msgspec.json.Encoder()
 # How msgspec says where and what. A member of a mapping is `[...]` there, or a `key`.
 _PLACE = re.compile(
@@ -135,6 +136,8 @@ def read_trace(header: bytes | None) -> Trace | None:
 def _checked(attempt: Attempt, canonical: bytes) -> tuple[Attempt, bytes]:
     # Most bodies hold nowhere as many digits as a card number has; one search tells.
     suspicious = has_many_digits(canonical) or _has_large_number(attempt)
+    if not suspicious and attempt.attributes is UNSET and _times_exist(attempt):
+        return attempt, canonical
     problems = [
         *(_pan_problems(_identities(attempt)) if suspicious else ()),
         *_time_problems(
@@ -151,7 +154,7 @@ def _checked(attempt: Attempt, canonical: bytes) -> tuple[Attempt, bytes]:
     return attempt, canonical
 
 
-def _decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[T, bytes]:
+def _decoded(body: bytes, decoder: Decoder[T]) -> tuple[T, bytes]:
     """What a body says, and its canonical bytes."""
     try:
         value = decoder.decode(body)
@@ -248,6 +251,17 @@ def _time_problems(*times: tuple[str, object]) -> Iterator[FieldProblem]:
             as_datetime(str(value))
         except ValueError:
             yield FieldProblem(field=field, problem="is not a time that exists (RFC 3339)")
+
+
+def _times_exist(attempt: Attempt) -> bool:
+    """As `_time_problems` of an attempt, where there are none."""
+    try:
+        for instant in (attempt.occurred_at, attempt.customer.account_created_at):
+            if instant is not UNSET:
+                as_datetime(instant)
+    except ValueError:
+        return False
+    return True
 
 
 def _has_large_number(attempt: Attempt) -> bool:

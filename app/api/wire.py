@@ -28,6 +28,7 @@ __all__ = [
     "StandIn",
     "ThresholdsShown",
     "as_datetime",
+    "inner",
 ]
 
 # JSON integers beyond 2^53 lose digits in many clients; no payment is near it.
@@ -37,9 +38,19 @@ CLIENT_DEFAULT: Final = "client_default"
 """The rung of what a client decided by itself."""
 
 
+_START, _END = "^", r"(?!\n)$"
+
+
 def _whole(pattern: str) -> str:
     """A pattern of the whole text: Python's `$` alone would let a line break at the end through."""
-    return rf"^{pattern}(?!\n)$"
+    return f"{_START}{pattern}{_END}"
+
+
+def inner(pattern: str) -> str:
+    """The pattern of a text of the wire without its anchors, to be part of a larger one."""
+    assert pattern.startswith(_START)
+    assert pattern.endswith(_END)
+    return pattern[len(_START) : -len(_END)]
 
 
 # Printable ASCII without spaces: ids become parts of keys, file names and log lines.

@@ -97,7 +97,7 @@ static uint64_t ring_union(const Ring *ring, const char *cells, int64_t base_ms,
 
 /* Buffers of one call, released together. */
 typedef struct {
-  Py_buffer views[8];
+  Py_buffer views[10];
   int count;
 } Buffers;
 
@@ -148,34 +148,25 @@ static int fold_value(PyObject *raw, const char *head, Py_ssize_t size, int64_t 
   return 1;
 }
 
-PyDoc_STRVAR(fold_doc,
-             "fold(layout, width, asked, found, now_ms, values, bitmaps, live) -> list\n\n"
-             "Add the values of one entity and source. `layout` is (head, size, horizon_ms, rings,\n"
-             "lasts); returns the (row, value) pairs that are not of the layout, untouched.");
-
-static PyObject *fold(PyObject *self, PyObject *args) {
-  (void)self;
-  PyObject *ring_of, *last_of, *asked, *found, *now_of, *values_of, *bitmaps_of, *live_of;
+/* Adds the values of one entity; 0 with an exception set. What is not of the layout goes to
+   `foreign` as (entity, row, value). `asked` is a list of (row, name). */
+static int fold_entity(PyObject *layout, Py_ssize_t entity, PyObject *asked, PyObject *found,
+                       Py_ssize_t rows, Py_ssize_t width, const int64_t *now_ms, double *values,
+                       uint64_t *bitmaps, double *part, char *live, PyObject *foreign) {
+  PyObject *ring_of, *last_of;
   const char *head;
-  Py_ssize_t head_bytes, size, width;
+  Py_ssize_t head_bytes, size;
   long long horizon_ms;
-  if (!PyArg_ParseTuple(args, "(y#nLOO)nO!O!OOOO", &head, &head_bytes, &size, &horizon_ms, &ring_of,
-                        &last_of, &width, &PyList_Type, &asked, &PyDict_Type, &found, &now_of,
-                        &values_of, &bitmaps_of, &live_of))
-    return NULL;
+  if (!PyTuple_Check(layout) || !PyList_CheckExact(asked)) {
+    PyErr_SetString(PyExc_TypeError, "a layout is a tuple, and what is asked a list");
+    return 0;
+  }
+  if (!PyArg_ParseTuple(layout, "y#nLOO", &head, &head_bytes, &size, &horizon_ms, &ring_of, &last_of))
+    return 0;
   Buffers buffers = {.count = 0};
-  PyObject *foreign = NULL;
-  double *part = NULL;
-  const Py_ssize_t rows = PyObject_Length(now_of);
-  if (rows < 0) return NULL;
   const Ring *rings = borrowed(&buffers, ring_of, PyBUF_SIMPLE, 0);
   const Last *lasts = rings ? borrowed(&buffers, last_of, PyBUF_SIMPLE, 0) : NULL;
-  const int64_t *now_ms = lasts ? borrowed(&buffers, now_of, PyBUF_SIMPLE, rows * 8) : NULL;
-  double *values = now_ms ? borrowed(&buffers, values_of, PyBUF_WRITABLE, rows * width * 8) : NULL;
-  uint64_t *bitmaps =
-      values ? borrowed(&buffers, bitmaps_of, PyBUF_WRITABLE, rows * width * 8) : NULL;
-  char *live = bitmaps ? borrowed(&buffers, live_of, PyBUF_WRITABLE, rows) : NULL;
-  if (!live) goto failed;
+  if (!lasts) goto failed;
   const Py_ssize_t ring_count = buffers.views[0].len / (Py_ssize_t)sizeof(Ring);
   const Py_ssize_t last_count = buffers.views[1].len / (Py_ssize_t)sizeof(Last);
   int fits = head_bytes == HEAD_BYTES && size >= HEADER_BYTES;
@@ -193,9 +184,6 @@ static PyObject *fold(PyObject *self, PyObject *args) {
     PyErr_SetString(PyExc_ValueError, "the plan does not fit the layout");
     goto failed;
   }
-  part = PyMem_Malloc((size_t)(width ? width : 1) * sizeof *part);
-  foreign = part ? PyList_New(0) : PyErr_NoMemory();
-  if (!foreign) goto failed;
   for (Py_ssize_t at = 0; at < PyList_GET_SIZE(asked); at++) {
     PyObject *ask = PyList_GET_ITEM(asked, at);
     if (!PyTuple_CheckExact(ask) || PyTuple_GET_SIZE(ask) != 2) {
@@ -208,26 +196,157 @@ static PyObject *fold(PyObject *self, PyObject *args) {
       goto failed;
     }
     PyObject *raw = PyDict_GetItemWithError(found, PyTuple_GET_ITEM(ask, 1));
-    if (!raw) {
-      if (PyErr_Occurred()) goto failed;
-      continue;
-    }
-    if (fold_value(raw, head, size, horizon_ms, rings, ring_count, lasts, last_count, now_ms[row],
+    if (!raw && PyErr_Occurred()) goto failed;
+    if (!raw || raw == Py_None ||
+        fold_value(raw, head, size, horizon_ms, rings, ring_count, lasts, last_count, now_ms[row],
                    values + row * width, bitmaps + row * width, part, live + row))
       continue;
-    PyObject *pair = PyTuple_Pack(2, PyTuple_GET_ITEM(ask, 0), raw);
-    if (!pair || PyList_Append(foreign, pair) < 0) {
-      Py_XDECREF(pair);
-      goto failed;
-    }
-    Py_DECREF(pair);
+    PyObject *one = Py_BuildValue("(nnO)", entity, row, raw);
+    const int added = one ? PyList_Append(foreign, one) : -1;
+    Py_XDECREF(one);
+    if (added < 0) goto failed;
   }
+  release(&buffers);
+  return 1;
+failed:
+  release(&buffers);
+  return 0;
+}
+
+PyDoc_STRVAR(fold_doc,
+             "fold(layouts, width, asked, found, now_ms, values, bitmaps, live) -> list\n\n"
+             "Add what one source found. By entity, `layouts` has (head, size, horizon_ms, rings,\n"
+             "lasts) and `asked` (row, name) pairs; `found` is value, or None, by name; `live` has\n"
+             "shape (entities, rows). Returns what is not of its layout, untouched, as (entity, row,\n"
+             "value).");
+
+static PyObject *fold(PyObject *self, PyObject *args) {
+  (void)self;
+  PyObject *layouts, *asked, *found, *now_of, *values_of, *bitmaps_of, *live_of;
+  Py_ssize_t width;
+  if (!PyArg_ParseTuple(args, "O!nO!O!OOOO", &PyList_Type, &layouts, &width, &PyList_Type, &asked,
+                        &PyDict_Type, &found, &now_of, &values_of, &bitmaps_of, &live_of))
+    return NULL;
+  const Py_ssize_t entities = PyList_GET_SIZE(layouts), rows = PyObject_Length(now_of);
+  if (rows < 0) return NULL;
+  if (PyList_GET_SIZE(asked) != entities) {
+    PyErr_SetString(PyExc_ValueError, "there is not a layout for each entity");
+    return NULL;
+  }
+  Buffers buffers = {.count = 0};
+  PyObject *foreign = NULL;
+  double *part = NULL;
+  const int64_t *now_ms = borrowed(&buffers, now_of, PyBUF_SIMPLE, rows * 8);
+  double *values = now_ms ? borrowed(&buffers, values_of, PyBUF_WRITABLE, rows * width * 8) : NULL;
+  uint64_t *bitmaps =
+      values ? borrowed(&buffers, bitmaps_of, PyBUF_WRITABLE, rows * width * 8) : NULL;
+  char *live = bitmaps ? borrowed(&buffers, live_of, PyBUF_WRITABLE, entities * rows) : NULL;
+  if (!live) goto failed;
+  part = PyMem_Malloc((size_t)(width ? width : 1) * sizeof *part);
+  foreign = part ? PyList_New(0) : PyErr_NoMemory();
+  if (!foreign) goto failed;
+  for (Py_ssize_t entity = 0; entity < entities; entity++)
+    if (!fold_entity(PyList_GET_ITEM(layouts, entity), entity, PyList_GET_ITEM(asked, entity), found,
+                     rows, width, now_ms, values, bitmaps, part, live + entity * rows, foreign))
+      goto failed;
   PyMem_Free(part);
   release(&buffers);
   return foreign;
 failed:
   Py_XDECREF(foreign);
   PyMem_Free(part);
+  release(&buffers);
+  return NULL;
+}
+
+/* What a row has of its entities, as numbers of names: see `merge.py`. */
+enum { NOT_MAPPED, UNAVAILABLE, NEVER_SEEN, PRESENT, STATES };
+
+PyDoc_STRVAR(settle_doc,
+             "settle(names, entity_of, distinct, sources, mapped, answered, live, values, bitmaps,\n"
+             "       present, least) -> list\n\n"
+             "Make counters of what was added up, in place, NaN where nothing is known, and say how\n"
+             "complete each row is. `mapped`, bool, and `answered`, int64, have shape (rows,\n"
+             "entities), `live`, bool, (entities, rows), `entity_of` and `distinct`, int64,\n"
+             "(counters,); `present` and `least` are float64, (rows,). Returns the name of the state\n"
+             "of each entity, a tuple a row; None for a row of which nothing is known.");
+
+static PyObject *settle(PyObject *self, PyObject *args) {
+  (void)self;
+  PyObject *names, *entity_of_of, *distinct_of, *mapped_of, *answered_of, *live_of, *values_of,
+      *bitmaps_of, *present_of, *least_of;
+  long long sources;
+  if (!PyArg_ParseTuple(args, "O!OOLOOOOOOO", &PyTuple_Type, &names, &entity_of_of, &distinct_of,
+                        &sources, &mapped_of, &answered_of, &live_of, &values_of, &bitmaps_of,
+                        &present_of, &least_of))
+    return NULL;
+  if (PyTuple_GET_SIZE(names) != STATES) {
+    PyErr_SetString(PyExc_ValueError, "there are four states");
+    return NULL;
+  }
+  const Py_ssize_t rows = PyObject_Length(present_of);
+  const Py_ssize_t entities = rows < 0 ? -1 : PyObject_Length(live_of);
+  const Py_ssize_t width = entities < 0 ? -1 : PyObject_Length(entity_of_of);
+  if (width < 0) return NULL;
+  Buffers buffers = {.count = 0};
+  PyObject *found = NULL;
+  const int64_t *entity_of = borrowed(&buffers, entity_of_of, PyBUF_SIMPLE, width * 8);
+  const int64_t *distinct =
+      entity_of ? borrowed(&buffers, distinct_of, PyBUF_SIMPLE, width * 8) : NULL;
+  const char *mapped =
+      distinct ? borrowed(&buffers, mapped_of, PyBUF_SIMPLE, rows * entities) : NULL;
+  const int64_t *answered =
+      mapped ? borrowed(&buffers, answered_of, PyBUF_SIMPLE, rows * entities * 8) : NULL;
+  const char *live = answered ? borrowed(&buffers, live_of, PyBUF_SIMPLE, rows * entities) : NULL;
+  double *values = live ? borrowed(&buffers, values_of, PyBUF_WRITABLE, rows * width * 8) : NULL;
+  const uint64_t *bitmaps =
+      values ? borrowed(&buffers, bitmaps_of, PyBUF_SIMPLE, rows * width * 8) : NULL;
+  double *present = bitmaps ? borrowed(&buffers, present_of, PyBUF_WRITABLE, rows * 8) : NULL;
+  double *least = present ? borrowed(&buffers, least_of, PyBUF_WRITABLE, rows * 8) : NULL;
+  if (!least) goto failed;
+  for (Py_ssize_t at = 0; at < width; at++)
+    if (entity_of[at] < 0 || entity_of[at] >= entities) {
+      PyErr_SetString(PyExc_ValueError, "a counter is of no entity");
+      goto failed;
+    }
+  found = PyList_New(rows);
+  if (!found) goto failed;
+  const int64_t all = sources > 1 ? sources : 1;
+  for (Py_ssize_t row = 0; row < rows; row++) {
+    const char *own = mapped + row * entities;
+    const int64_t *replies = answered + row * entities;
+    int64_t sum = 0, known = 0, fewest = all;
+    PyObject *states = PyTuple_New(entities);
+    if (!states) goto failed;
+    for (Py_ssize_t at = 0; at < entities; at++) {
+      int state = NOT_MAPPED;
+      sum += replies[at];
+      if (own[at]) state = UNAVAILABLE;
+      if (own[at] && replies[at] > 0) {
+        state = live[at * rows + row] ? PRESENT : NEVER_SEEN;
+        known++;
+        if (replies[at] < fewest) fewest = replies[at];
+      }
+      PyTuple_SET_ITEM(states, at, Py_NewRef(PyTuple_GET_ITEM(names, state)));
+    }
+    for (Py_ssize_t at = 0; at < width; at++) {
+      double *value = values + row * width + at;
+      if (!own[entity_of[at]] || replies[entity_of[at]] <= 0)
+        *value = NAN;
+      else if (distinct[at])
+        *value = (double)__builtin_popcountll(bitmaps[row * width + at]);
+      else if (*value < 0.0) /* withdrawn before it was counted, which is not less than nothing */
+        *value = 0.0;
+    }
+    present[row] = (double)sum / (double)(known * sources > 1 ? known * sources : 1);
+    least[row] = (double)fewest / (double)all;
+    if (!known) Py_SETREF(states, Py_NewRef(Py_None));
+    PyList_SET_ITEM(found, row, states);
+  }
+  release(&buffers);
+  return found;
+failed:
+  Py_XDECREF(found);
   release(&buffers);
   return NULL;
 }
@@ -310,6 +429,7 @@ failed:
 }
 
 static PyMethodDef methods[] = {{"fold", fold, METH_VARARGS, fold_doc},
+                                {"settle", settle, METH_VARARGS, settle_doc},
                                 {"inputs", inputs, METH_VARARGS, inputs_doc},
                                 {NULL, NULL, 0, NULL}};
 

@@ -1,15 +1,28 @@
 from typing import Any
 
 def fold(
-    layout: tuple[bytes, int, int, Any, Any],
+    layouts: list[Any],
     width: int,
-    asked: list[tuple[int, str]],
-    found: dict[str, bytes],
+    asked: list[list[tuple[int, str]]],
+    found: dict[str, bytes | None],
     now_ms: Any,
     values: Any,
     bitmaps: Any,
     live: Any,
-) -> list[tuple[int, bytes]]: ...
+) -> list[tuple[int, int, bytes]]: ...
+def settle(
+    names: tuple[bytes, bytes, bytes, bytes],
+    entity_of: Any,
+    distinct: Any,
+    sources: int,
+    mapped: Any,
+    answered: Any,
+    live: Any,
+    values: Any,
+    bitmaps: Any,
+    present: Any,
+    least: Any,
+) -> list[tuple[bytes, ...] | None]: ...
 def inputs(
     features: Any,
     values: Any,

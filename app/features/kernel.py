@@ -20,7 +20,7 @@ try:
 except ImportError:
     _kernel = None  # type: ignore[assignment]
 
-__all__ = ["BUILT", "FoldPlan", "compute", "features_plan", "fold", "fold_plan"]
+__all__ = ["BUILT", "FoldPlan", "compute", "features_plan", "fold", "fold_plan", "settle"]
 
 BUILT = _kernel is not None
 
@@ -87,31 +87,30 @@ def fold_plan(layout: Layout, horizon_ms: int, place: Mapping[str, int]) -> Fold
 
 
 def fold(
-    plan: FoldPlan,
-    asked: list[tuple[int, str]],
-    found: dict[str, bytes],
+    plans: list[FoldPlan],
+    asked: list[list[tuple[int, str]]],
+    found: dict[str, bytes | None],
     now_ms: Int64s,
     *,
     values: Float64s,
     bitmaps: UInt64s,
     live: Any,
-) -> list[tuple[int, bytes]]:
-    """Add what one source knows of one entity, in place.
+) -> list[tuple[int, int, bytes]]:
+    """Add what one source knows, in place.
 
     Args:
-        plan: of the entity's values.
-        asked: row and key of each attempt that asks.
-        found: values by key.
+        plans: of each entity's values.
+        asked: row and key of each attempt that asks, by entity.
+        found: values by key; None, or nothing, for what is not there.
         now_ms: as of when, shape (rows,).
         values: shape (rows, counters).
         bitmaps: shape (rows, counters).
-        live: whether anything within its horizon was found, bool, shape (rows,).
+        live: whether anything within its horizon was found, bool, shape (entities, rows).
 
     Returns:
-        Row and value of what is not of this layout, which was left alone.
+        Entity, row and value of what is not of its layout, which was left alone.
     """
-    width = values.shape[1]
-    return _kernel.fold(plan, width, asked, found, now_ms, values, bitmaps, live)
+    return _kernel.fold(plans, values.shape[1], asked, found, now_ms, values, bitmaps, live)
 
 
 def features_plan(features: Sequence[Feature], place: Mapping[str, int]) -> Int64s:
@@ -135,3 +134,49 @@ def compute(
 ) -> None:
     """Compute features into `result`, float32, shape (rows, features); see `Formulas.inputs`."""
     _kernel.inputs(plan, values, values.shape[1], amount, now_ms, priors, result)
+
+
+def settle(
+    names: tuple[bytes, bytes, bytes, bytes],
+    *,
+    entity_of: Int64s,
+    distinct: Int64s,
+    sources: int,
+    mapped: Any,
+    answered: Int64s,
+    live: Any,
+    values: Float64s,
+    bitmaps: UInt64s,
+) -> tuple[list[tuple[bytes, ...] | None], Float64s, Float64s]:
+    """Make counters of what was added up, in place; NaN where nothing is known.
+
+    Args:
+        names: of the states of an entity: not mapped, unavailable, never seen, present.
+        entity_of: entity of each counter, shape (counters,).
+        distinct: 1 for a counter that is a bitmap, else 0, shape (counters,).
+        sources: how many were asked.
+        mapped: whether an attempt has an entity, bool, shape (rows, entities).
+        answered: sources that answered of it, shape (rows, entities).
+        live: as `fold`.
+        values: shape (rows, counters).
+        bitmaps: shape (rows, counters).
+
+    Returns:
+        Of each row the states of its entities, None where nothing is known of any; the share of
+        the answers that are in its values; the same of the entity that has the fewest.
+    """
+    present, least = np.empty(len(values)), np.empty(len(values))
+    states = _kernel.settle(
+        names,
+        entity_of,
+        distinct,
+        sources,
+        mapped,
+        answered,
+        live,
+        values,
+        bitmaps,
+        present,
+        least,
+    )
+    return states, present, least

@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from app.features import kernel
 from app.features.applier import Applied, shard_of
 from app.features.formulas import Float32s, Formulas
 from app.features.packed import Reader, Records, Unreadable, key, layouts_of
-from app.features.rings import Int64s
+from app.features.rings import Float64s, Int64s
 from app.features.spec import Entity, FeatureSet, InputState
 from fallback.errors import DependencyCorrupt, RungError, SourceUnavailable
 
@@ -25,18 +24,15 @@ __all__ = ["Ask", "Merge", "MergePlan", "Reply", "Streaming"]
 HALF = 0.5
 Positions = dict[str, tuple[int, int]]
 
-_STATES = np.array(
-    [
-        state.value
-        for state in (
-            InputState.NOT_MAPPED,
-            InputState.UNAVAILABLE,
-            InputState.NEVER_SEEN,
-            InputState.PRESENT,
-        )
-    ],
-    dtype=object,
+# In the order of the kernel.
+_STATES = (
+    InputState.NOT_MAPPED.value,
+    InputState.UNAVAILABLE.value,
+    InputState.NEVER_SEEN.value,
+    InputState.PRESENT.value,
 )
+_UNAVAILABLE = InputState.UNAVAILABLE.value
+_NOTHING: frozenset[str] = frozenset()
 
 
 class Streaming(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,8 +63,10 @@ class Streaming(msgspec.Struct, frozen=True, kw_only=True):
 
         "entities" none at all of, some "regions", of an entity even "most_regions".
         """
+        if self.regions_present >= 1.0 and _UNAVAILABLE not in self.states:
+            return _NOTHING
         found = set()
-        if InputState.UNAVAILABLE.value in self.states:
+        if _UNAVAILABLE in self.states:
             found.add("entities")
         if self.regions_present < 1.0:
             found.add("regions")
@@ -91,12 +89,12 @@ class Reply(msgspec.Struct, frozen=True):
 
     Attributes:
         region: whose source it is.
-        values: by key, of the shards that answered.
+        values: by key, of the shards that answered; None, or nothing, for what is not there.
         shards: what each shard says of itself, or why it cannot be used.
     """
 
     region: str
-    values: dict[str, bytes]
+    values: dict[str, bytes | None]
     shards: tuple[Applied | RungError, ...]
 
 
@@ -110,11 +108,11 @@ class _Found(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """What one source answered about one entity: row and key of whom it was asked for."""
+    """What one source answered: by entity, row and key of whom it was asked for."""
 
     region: str
-    asked: list[tuple[int, str]]
-    values: dict[str, bytes]
+    asked: list[list[tuple[int, str]]]
+    values: dict[str, bytes | None]
 
 
 class MergePlan:
@@ -125,13 +123,27 @@ class MergePlan:
         self.entities = features.entities
         self.width = len(counters)
         self.formulas = Formulas(features.features, counters)
-        self.entity_of_counter = [self.entities.index(counter.entity) for counter in counters]
+        self.entity_of_counter = np.array(
+            [self.entities.index(counter.entity) for counter in counters], dtype=np.int64
+        )
         place = {counter.name: at for at, counter in enumerate(counters)}
         self.columns = [
             _Columns(reader, features.horizon_ms(entity), place)
             for entity, reader in layouts_of(features).items()
         ]
+        self.folds = [of_entity.fold for of_entity in self.columns]
         self.distinct = np.concatenate([of_entity.distinct for of_entity in self.columns])
+        self.is_distinct = np.zeros(self.width, dtype=np.int64)
+        self.is_distinct[self.distinct] = 1
+        self._prefixes: dict[str, list[str]] = {}  # as many as there are tenants with keys
+
+    def prefixes(self, tenant: str) -> list[str]:
+        """What the keys of a tenant start with, by entity."""
+        known = self._prefixes.get(tenant)
+        if known is None:
+            known = [key(tenant, entity, "") for entity in self.entities]
+            self._prefixes[tenant] = known
+        return known
 
 
 class _Columns:
@@ -156,45 +168,44 @@ class Merge:
         rows, entities = len(asks), len(plan.entities)
         self._plan = plan
         self._amount = np.array([ask.amount for ask in asks])
-        self._keys = [
-            [
-                (row, key(ask.tenant, entity, ask.ids[entity]))
-                for row, ask in enumerate(asks)
-                if entity in ask.ids
-            ]
-            for entity in plan.entities
-        ]
+        self._keys: list[list[tuple[int, str]]] = [[] for _ in plan.entities]
+        mapped: list[bool] = []
+        for row, ask in enumerate(asks):
+            ids, prefixes = ask.ids, plan.prefixes(ask.tenant)
+            for entity, prefix, keys in zip(plan.entities, prefixes, self._keys, strict=True):
+                id = ids.get(entity)
+                mapped.append(id is not None)
+                if id is not None:
+                    keys.append((row, prefix + id))
+        self._mapped = np.array(mapped, dtype=bool).reshape(rows, entities)
         self._values = np.zeros((rows, plan.width))
         self._bitmaps = np.zeros((rows, plan.width), dtype=np.uint64)
-        self._mapped = np.zeros((rows, entities), dtype=bool)
         self._live = np.zeros((entities, rows), dtype=bool)
         self._answered = np.zeros((rows, entities), dtype=np.int64)
-        self._parts: list[list[_Part]] = [[] for _ in plan.entities]
-        self._sources = 0
+        self._parts: list[_Part] = []
         self._missing: RungError | None = None
         self._positions: dict[str, Positions] = {}
         self._oldest_ms: int | None = None
-        for at, keys in enumerate(self._keys):
-            self._mapped[[row for row, _ in keys], at] = True
 
     def names(self) -> list[str]:
         """Every key of the batch, once."""
-        return list(dict.fromkeys(name for keys in self._keys for _, name in keys))
+        return list(dict.fromkeys([name for keys in self._keys for _, name in keys]))
 
     def add(self, reply: Reply) -> None:
         """Take one source's answer in."""
-        self._sources += 1
         shards = len(reply.shards)
         usable = [self._noted(reply.region, at, own) for at, own in enumerate(reply.shards)]
         if all(usable):
             self._answered += self._mapped
-            for keys, parts in zip(self._keys, self._parts, strict=True):
-                parts.append(_Part(reply.region, keys, reply.values))
+            self._parts.append(_Part(reply.region, self._keys, reply.values))
             return
-        for at, keys in enumerate(self._keys):
-            asked = [(row, name) for row, name in keys if usable[shard_of(name, shards)]]
-            self._answered[[row for row, _ in asked], at] += 1
-            self._parts[at].append(_Part(reply.region, asked, reply.values))
+        asked = [
+            [(row, name) for row, name in keys if usable[shard_of(name, shards)]]
+            for keys in self._keys
+        ]
+        for at, of_entity in enumerate(asked):
+            self._answered[[row for row, _ in of_entity], at] += 1
+        self._parts.append(_Part(reply.region, asked, reply.values))
 
     def _noted(self, region: str, shard: int, own: Applied | RungError) -> bool:
         if isinstance(own, RungError):
@@ -205,24 +216,25 @@ class Merge:
         self._oldest_ms = oldest
         return True
 
-    def _merge_entity(self, at: int, as_of_ms: Int64s) -> None:
-        """Merge what all sources have of one entity, the sources in their order."""
+    def _merge(self, as_of_ms: Int64s) -> None:
+        """Merge what all sources have, the sources in their order."""
         if not kernel.BUILT:
-            parts = enumerate(self._parts[at])
-            self._merge_found(at, [one for of in parts for one in _found(*of)], as_of_ms)
+            for at in range(len(self._keys)):
+                parts = enumerate(self._parts)
+                self._merge_found(at, [one for of in parts for one in _found(*of, at)], as_of_ms)
             return
-        for source, part in enumerate(self._parts[at]):
+        for source, part in enumerate(self._parts):
             foreign = kernel.fold(
-                self._plan.columns[at].fold,
+                self._plan.folds,
                 part.asked,
                 part.values,
                 as_of_ms,
                 values=self._values,
                 bitmaps=self._bitmaps,
-                live=self._live[at],
+                live=self._live,
             )
-            found = [_Found(source, part.region, row, raw) for row, raw in foreign]
-            self._merge_found(at, found, as_of_ms)
+            for at, row, raw in foreign:
+                self._merge_found(at, [_Found(source, part.region, row, raw)], as_of_ms)
 
     def _merge_found(self, at: int, found: Sequence[_Found], as_of_ms: Int64s) -> None:
         """Read values of one entity, of whichever schema, with numpy and merge them by row."""
@@ -266,41 +278,65 @@ class Merge:
         """
         plan = self._plan
         now = np.full(len(self._values), as_of_ms, dtype=np.int64)
-        for at in range(len(plan.entities)):
-            self._merge_entity(at, now)
-        known = self._answered > 0
-        # A withdrawal may be applied before what it withdraws, which is nothing less than nothing.
-        values = np.maximum(self._values, 0.0)
-        values[:, plan.distinct] = np.bitwise_count(self._bitmaps[:, plan.distinct])
-        values[~(self._mapped & known)[:, plan.entity_of_counter]] = np.nan
-        inputs = plan.formulas.inputs(values, amount=self._amount, now_ms=now)
-        states = _STATES[self._mapped * (1 + known + (known & self._live.T))].tolist()
-        present = self._answered.sum(axis=1) / np.maximum(
-            (known & self._mapped).sum(axis=1) * self._sources, 1
-        )
-        least = np.where(known & self._mapped, self._answered, max(self._sources, 1)).min(axis=1)
+        self._merge(now)
+        states, present, least = self._settled()
+        inputs = plan.formulas.inputs(self._values, amount=self._amount, now_ms=now)
         aged_ms = int(now.max()) if read_ms is None else read_ms
         age_ms = max(aged_ms - (self._oldest_ms or aged_ms), 0)
-        usable: npt.NDArray[np.bool_] = np.any(known & self._mapped, axis=1)
         return [
-            Streaming(
-                inputs=inputs[row],
-                states=tuple(states[row]),
-                regions_present=float(present[row]),
-                regions_least=float(least[row]) / max(self._sources, 1),
-                as_of_ms=int(now[row]),
+            self._missing or SourceUnavailable("there is nothing to ask for")
+            if of_entities is None
+            else Streaming(
+                inputs=of_row,
+                states=of_entities,
+                regions_present=share,
+                regions_least=smallest,
+                as_of_ms=at_ms,
                 age_ms=age_ms,
                 positions=self._positions,
             )
-            if usable[row]
-            else self._missing or SourceUnavailable("there is nothing to ask for")
-            for row in range(len(values))
+            for of_row, of_entities, share, smallest, at_ms in zip(
+                inputs, states, present.tolist(), least.tolist(), now.tolist(), strict=True
+            )
         ]
 
+    def _settled(self) -> tuple[list[tuple[bytes, ...] | None], Float64s, Float64s]:
+        """Counters of what was merged, in place, and how complete: see `kernel.settle`."""
+        plan, sources = self._plan, len(self._parts)
+        if kernel.BUILT:
+            return kernel.settle(
+                _STATES,
+                entity_of=plan.entity_of_counter,
+                distinct=plan.is_distinct,
+                sources=sources,
+                mapped=self._mapped,
+                answered=self._answered,
+                live=self._live,
+                values=self._values,
+                bitmaps=self._bitmaps,
+            )
+        known = (self._answered > 0) & self._mapped
+        # A withdrawal may be applied before what it withdraws, which is nothing less than nothing.
+        values = np.maximum(self._values, 0.0)
+        values[:, plan.distinct] = np.bitwise_count(self._bitmaps[:, plan.distinct])
+        values[~known[:, plan.entity_of_counter]] = np.nan
+        self._values = values
+        present = self._answered.sum(axis=1) / np.maximum(known.sum(axis=1) * sources, 1)
+        least = np.where(known, self._answered, max(sources, 1)).min(axis=1) / max(sources, 1)
+        states = (self._mapped * (1 + known + (known & self._live.T))).tolist()
+        return (
+            [
+                tuple(_STATES[state] for state in of_row) if any_of else None
+                for of_row, any_of in zip(states, known.any(axis=1).tolist(), strict=True)
+            ],
+            present,
+            least,
+        )
 
-def _found(source: int, part: _Part) -> list[_Found]:
+
+def _found(source: int, part: _Part, entity: int) -> list[_Found]:
     return [
         _Found(source, part.region, row, raw)
-        for row, name in part.asked
+        for row, name in part.asked[entity]
         if (raw := part.values.get(name)) is not None
     ]

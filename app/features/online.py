@@ -140,7 +140,7 @@ class SourceRead:
 
     def reply(self) -> Reply:
         """What came. What a shard cannot give is left out, with the reason."""
-        values: dict[str, bytes] = {}
+        values: dict[str, bytes | None] = {}
         shards: list[Applied | RungError] = []
         for names, reply in zip(self._parts, self.replies, strict=True):
             if not came(reply):
@@ -150,9 +150,7 @@ class SourceRead:
             said = self._source.applied(marker)
             shards.append(said)
             if not isinstance(said, RungError):
-                values.update(
-                    pair for pair in zip(names, found, strict=True) if pair[1] is not None
-                )
+                values.update(zip(names, found, strict=True))
         return Reply(self._source.region, values, tuple(shards))
 
 

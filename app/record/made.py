@@ -23,11 +23,15 @@ from app.record.token import Claims, TokenSigner
 from app.tracing import Trace
 from fallback.deadline import Deadline
 from fallback.ladder import Descent
-from fallback.rung import Action
+from fallback.rung import Action, Reason, RungName
 
 __all__ = ["Answered", "Asked", "Made", "Versions"]
 
 TOKEN_LIFE_S = 24 * 3_600
+# Of enumerations: `value` is a call into Python.
+_WORDS: Mapping[str, Any] = {
+    word: word.value for kind in (Action, RungName, Reason) for word in kind
+}
 
 
 class Versions(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,15 +108,15 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     def answer(self, *, decision_id: str, region: str, signer: TokenSigner) -> Decision:
         """The answer to the caller."""
         streaming, scored, thresholds = self._streaming, self.scored, self.thresholds
-        candidate = self.asked.candidate
+        candidate, descent, action = self.asked.candidate, self.descent, _WORDS[self.action]
         attempt_id, received_ms = candidate.attempt.attempt_id, candidate.received_ms
         return Decision(
             decision_id=decision_id,
             attempt_id=attempt_id,
-            action=self.action.value,
-            score=self.descent.assessment.score,
-            rung=self.descent.rung.value,
-            not_higher={rung.value: why.value for rung, why in self.descent.not_higher.items()},
+            action=action,
+            score=descent.assessment.score,
+            rung=_WORDS[descent.rung],
+            not_higher={_WORDS[rung]: _WORDS[why] for rung, why in descent.not_higher.items()},
             reasons=described(self.reasons),
             thresholds=None
             if thresholds is None
@@ -128,7 +132,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
                     decision_id,
                     attempt_id,
                     self.asked.identity,
-                    self.action.value,
+                    action,
                     received_ms // 1_000 + TOKEN_LIFE_S,
                 ),
                 tenant=candidate.tenant,

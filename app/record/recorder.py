@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from app.ids import DecisionIds
-from app.record.decision import DecisionRecord, encode
+from app.record.decision import Encoded
 from app.record.frames import Kind
 from app.record.gap import Gap, encode_gap
 from app.record.journal import Journal, JournalUnavailable
@@ -61,25 +61,29 @@ class Recorder:
         self._ensure_open()
         return self._ids.new(unix_ms)
 
-    def write(self, record: DecisionRecord) -> bool:
-        """Append one decision. Returns whether it is in the journal."""
-        taken = self.append(Kind.DECISION, encode(record))
+    def write(self, decisions: Sequence[Encoded]) -> bool:
+        """Append decisions, at least one, together. Returns whether they are in the journal."""
+        taken = self._append(Kind.DECISION, [one.payload for one in decisions])
         if taken:
-            self.written += 1
+            self.written += len(decisions)
         else:
-            self.missing += 1
-            self._gap = _wider(self._gap, record.received_ms)
+            self.missing += len(decisions)
+            for one in decisions:
+                self._gap = _wider(self._gap, one.received_ms)
         return taken
 
     def append(self, kind: Kind, payload: bytes) -> bool:
         """Append any record. Returns whether it is in the journal."""
+        return self._append(kind, [payload])
+
+    def _append(self, kind: Kind, payloads: Sequence[bytes]) -> bool:
         self._ensure_open()
         if self._journal is not None:
             try:
                 if self._gap is not None:
                     self._journal.append(Kind.GAP, encode_gap(self._gap))
                     self._gap = None
-                self._journal.append(kind, payload)
+                self._journal.append_all(kind, payloads)
             except JournalUnavailable as error:
                 self._refused(error)
             else:

@@ -12,25 +12,29 @@ Reads a `Job` as JSON from standard input and writes a `Sent` to standard output
 
 from __future__ import annotations
 
+import errno
 import gc
 import itertools
+import os
 import random
 import select
 import socket
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
-__all__ = ["LAG_MS_MAX", "Job", "Phase", "Sent"]
+__all__ = ["LAG_MS_MAX", "NO_ANSWER", "Job", "Phase", "Sent"]
 
 LAG_MS_MAX = 5.0
 # A server that falls behind is asked over more and more connections; beyond these it is waited for.
 CONNECTIONS_MAX = 4_000
+# Longest wait for an answer. Then a caller hangs up, as callers do, and asks elsewhere.
+PATIENCE_S = 1.0
+NO_ANSWER = "no answer"
 PLACEHOLDER = b"@attempt-id-of-fixed-len@"
-QUIET_S = 2.0
+_ANSWERS, _MADE = select.EPOLLIN, select.EPOLLIN | select.EPOLLOUT
 _LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 
 
@@ -75,6 +79,8 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
         rung: number in `rungs`, -1 for an answer that names none.
         rungs: names.
         failures: requests by what went wrong with them.
+        given_up_s: when those should have been sent that were not answered in `PATIENCE_S`, which
+            are among the failures.
         lag_ms: most that a request waited for the generator itself.
         lag_p999_ms: 99.9th percentile of the same.
     """
@@ -84,18 +90,31 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     rung: list[int]
     rungs: list[str]
     failures: dict[str, int]
+    given_up_s: list[float] = []
     lag_ms: float
     lag_p999_ms: float
 
 
 class _Connection:
-    __slots__ = ("buffer", "due_s", "sock")
+    """A connection, made or not yet, and the request that is on it.
+
+    Attributes:
+        buffer: what is there of the answer.
+        due_s: when the request should have been sent.
+        unsent: the request, while the connection is not made.
+    """
+
+    __slots__ = ("buffer", "due_s", "sock", "unsent")
 
     def __init__(self, address: tuple[str, int]) -> None:
-        self.sock = socket.create_connection(address, timeout=5.0)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = socket.socket()
         self.sock.setblocking(False)
-        self.buffer = b""
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        error = self.sock.connect_ex(address)
+        if error not in {0, errno.EINPROGRESS}:
+            self.sock.close()
+            raise OSError(error, os.strerror(error))
+        self.buffer = self.unsent = b""
         self.due_s = 0.0
 
     def fileno(self) -> int:
@@ -108,8 +127,8 @@ class _Generator:
         self._address = (job.host, job.port)
         self._epoll = select.epoll()
         self._connections: dict[int, _Connection] = {}
-        self._idle: deque[_Connection] = deque()
-        self._busy: set[_Connection] = set()
+        self._idle: list[_Connection] = []
+        self._busy: dict[_Connection, None] = {}  # the one that waits longest first
         self._requests = itertools.cycle([_split(request) for request in job.requests])
         self._run = f"{random.Random(time.time_ns()).getrandbits(48):012x}"
         self._number = 0
@@ -118,6 +137,7 @@ class _Generator:
         self._rung: list[int] = []
         self._rungs: dict[bytes, int] = {}
         self._failures: dict[str, int] = {}
+        self._given_up_s: list[float] = []
         self._lag_ms: list[float] = []
 
     def run(self) -> Sent:
@@ -132,11 +152,9 @@ class _Generator:
             else:
                 self._closed(until_s)
             now_s = until_s if phase.rate else time.perf_counter()
-        give_up_s = time.perf_counter() + QUIET_S
-        while self._busy and time.perf_counter() < give_up_s:
+        while self._busy:
             self._collect(0.05)
-        if self._busy:
-            self._failures["no answer"] = len(self._busy)
+            self._lose_patience()
         lags = sorted(self._lag_ms) or [0.0]
         return Sent(
             due_s=[round(due_s - start_s, 6) for due_s in self._due_s],
@@ -144,6 +162,7 @@ class _Generator:
             rung=self._rung,
             rungs=[name.decode() for name in self._rungs],
             failures=self._failures,
+            given_up_s=[round(due_s - start_s, 6) for due_s in self._given_up_s],
             lag_ms=round(lags[-1], 3),
             lag_p999_ms=round(lags[int(0.999 * (len(lags) - 1))], 3),
         )
@@ -154,9 +173,11 @@ class _Generator:
                 self._collect(wait_s)
             if not self._idle:
                 self._collect(0.0)
+            self._lose_patience()
             while not self._idle and len(self._busy) >= CONNECTIONS_MAX:
                 self._collect(0.01)
-            connection = self._idle.popleft() if self._idle else self._connected()
+                self._lose_patience()
+            connection = self._idle.pop() if self._idle else self._connected()
             if connection is not None:
                 # Waiting for one of many connections is the server's doing, not ours.
                 if len(self._busy) < CONNECTIONS_MAX - 1:
@@ -171,7 +192,7 @@ class _Generator:
             self._idle.append(connection)
         while (now_s := time.perf_counter()) < until_s:
             while self._idle:
-                self._send(self._idle.popleft(), now_s)
+                self._send(self._idle.pop(), now_s)
             self._collect(0.05)
 
     def _connected(self) -> _Connection | None:
@@ -180,7 +201,7 @@ class _Generator:
         except OSError as error:
             self._failed(type(error).__name__)
             return None
-        self._epoll.register(connection.sock, select.EPOLLIN)
+        self._epoll.register(connection.sock, _ANSWERS)
         self._connections[connection.fileno()] = connection
         return connection
 
@@ -189,13 +210,27 @@ class _Generator:
         self._number += 1
         fresh = f"bench-{self._run}{self._number:07x}".translate(_LETTERS).encode()
         connection.due_s = due_s
+        connection.unsent = before + fresh + after if after else before
+        self._busy[connection] = None
+        self._write(connection)
+
+    def _write(self, connection: _Connection) -> None:
+        """Send a request as soon as there is a connection; it fits into the socket as a whole."""
         try:
-            connection.sock.send(before + fresh + after if after else before)
+            connection.sock.send(connection.unsent)
+        except BlockingIOError:
+            self._epoll.modify(connection.sock, _MADE)
         except OSError as error:
-            self._failed(type(error).__name__)
-            self._hang_up(connection)
-            return
-        self._busy.add(connection)
+            self._lost(connection, type(error).__name__)
+        else:
+            connection.unsent = b""
+
+    def _lose_patience(self) -> None:
+        """Hang up on those who have had their time; a look at the first one, mostly."""
+        until_s = time.perf_counter() - PATIENCE_S
+        while (oldest := next(iter(self._busy), None)) is not None and oldest.due_s < until_s:
+            self._given_up_s.append(oldest.due_s)
+            self._lost(oldest, NO_ANSWER)
 
     def _collect(self, wait_s: float) -> None:
         if not self._busy:
@@ -206,7 +241,12 @@ class _Generator:
         if wait_s > 0 and not select.select((self._epoll,), (), (), wait_s)[0]:
             return
         for number, _ in self._epoll.poll(0):
-            self._read(self._connections[number])
+            connection = self._connections.get(number)  # None: given up in this very turn
+            if connection is not None and connection.unsent:
+                self._epoll.modify(connection.sock, _ANSWERS)
+                self._write(connection)
+            elif connection is not None:
+                self._read(connection)
 
     def _read(self, connection: _Connection) -> None:
         try:
@@ -216,19 +256,14 @@ class _Generator:
         except OSError:
             data = b""
         if not data:
-            if connection in self._busy:
-                self._busy.discard(connection)
-                self._failed("hung up")
-            else:
-                self._idle.remove(connection)
-            self._hang_up(connection)
+            self._lost(connection, "hung up")
             return
         connection.buffer += data
         head, found, body = connection.buffer.partition(b"\r\n\r\n")
         if not found or len(body) < _length(head):
             return
         now_s = time.perf_counter()
-        self._busy.discard(connection)
+        del self._busy[connection]
         self._idle.append(connection)
         connection.buffer = b""
         if not head.startswith(b"HTTP/1.1 200"):
@@ -238,7 +273,13 @@ class _Generator:
         self._latency_ms.append((now_s - connection.due_s) * 1_000)
         self._rung.append(self._rung_of(body))
 
-    def _hang_up(self, connection: _Connection) -> None:
+    def _lost(self, connection: _Connection, why: str) -> None:
+        """Go on without a connection; a request that was on it has failed."""
+        if connection in self._busy:
+            del self._busy[connection]
+            self._failed(why)
+        else:
+            self._idle.remove(connection)
         del self._connections[connection.fileno()]
         connection.sock.close()
 

@@ -6,7 +6,7 @@ does not stop others from asking, so what cannot be served in time must be stepp
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from chaos.bench.generator import LAG_MS_MAX, Phase, Sent
 from chaos.bench.region import BenchRegion
 
-__all__ = ["Part", "full_again_s", "measure_overload", "rungs_by_second"]
+__all__ = ["Part", "full_again_s", "measure_overload", "parts_of", "rungs_by_second"]
 
 HARD_MS = 100.0
 # "Full again" is when a second's share of full is this close to the calm before.
@@ -31,7 +31,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
         name: "calm", "overload" or "after".
         rate: attempts a second, as asked for.
         answers: that came.
-        in_time: share of them within the deadline.
+        in_time: share of what was asked that was answered within the deadline.
         p50_ms: latency from when they should have been sent.
         p99_ms: of 99 %.
         rungs: share of each rung.
@@ -76,14 +76,14 @@ def measure_overload(
         Phase(seconds=calm_seconds, rate=rate * calm),
     ]
     sent = region.serving.send(*phases, connections=connections)
-    ends_s = np.cumsum([phase.seconds for phase in phases])
-    shares = rungs_by_second(sent, float(ends_s[-1]))
+    requests = len(sent.latency_ms) + sum(sent.failures.values())
+    shares = rungs_by_second(sent, sum(phase.seconds for phase in phases))
     return {
         "saturation": round(rate, 1),
-        "requests": len(sent.latency_ms) + sum(sent.failures.values()),
+        "requests": requests,
         "errors": dict(sent.failures),
-        "in_time": round(float(np.mean(np.array(sent.latency_ms) <= HARD_MS)), 5),
-        "parts": _parts(sent, phases, ends_s),
+        "in_time": round(_in_time(np.array(sent.latency_ms), requests), 5),
+        "parts": parts_of(sent, phases),
         "full_again_s": full_again_s(
             shares.get("full", []), int(calm_seconds), int(calm_seconds + seconds)
         ),
@@ -95,9 +95,9 @@ def measure_overload(
 
 
 def rungs_by_second(sent: Sent, seconds: float) -> dict[str, list[float]]:
-    """Share of each rung among what should have been sent in each second, 0 where nothing was."""
+    """Share of what should have been sent in each second that each rung answered; 0 of nothing."""
     bins = np.arange(int(np.ceil(seconds)) + 1)
-    all_of, _ = np.histogram(sent.due_s, bins)
+    all_of, _ = np.histogram([*sent.due_s, *sent.given_up_s], bins)
     rung = np.array(sent.rung)
     due_s = np.array(sent.due_s)
     return {
@@ -124,21 +124,34 @@ def full_again_s(full: list[float], from_second: int, until_second: int) -> int 
     return next((at for at, share in enumerate(after) if share >= before - NEAR), None)
 
 
-def _parts(sent: Sent, phases: list[Phase], ends_s: npt.NDArray[np.float64]) -> list[Part]:
+def _in_time(latency_ms: npt.NDArray[np.float64], asked: int) -> float:
+    """Share of what was asked that was answered within the deadline."""
+    return int(np.sum(latency_ms <= HARD_MS)) / asked
+
+
+def parts_of(sent: Sent, phases: Sequence[Phase]) -> list[Part]:
+    """What came of each part, calm, overload and after; none of one in which nothing was answered.
+
+    Args:
+        sent: what came back.
+        phases: that were sent.
+    """
+    ends_s = np.cumsum([phase.seconds for phase in phases])
     due_s, latency_ms = np.array(sent.due_s), np.array(sent.latency_ms)
-    rung = np.array(sent.rung)
+    rung, given_up_s = np.array(sent.rung), np.array(sent.given_up_s)
     found = []
-    for name, phase, end_s in zip(PARTS, phases, ends_s.tolist(), strict=True):
+    for name, phase, end_s in zip(PARTS, phases, ends_s.tolist(), strict=False):
         own = (due_s >= end_s - phase.seconds) & (due_s < end_s)
         if not own.any():
             continue
+        given_up = (given_up_s >= end_s - phase.seconds) & (given_up_s < end_s)
         p50, p99 = np.percentile(latency_ms[own], [50, 99]).round(2).tolist()
         found.append(
             Part(
                 name=name,
                 rate=round(phase.rate, 1),
                 answers=int(own.sum()),
-                in_time=round(float(np.mean(latency_ms[own] <= HARD_MS)), 5),
+                in_time=round(_in_time(latency_ms[own], int(own.sum() + given_up.sum())), 5),
                 p50_ms=p50,
                 p99_ms=p99,
                 rungs={

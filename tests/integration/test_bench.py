@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from chaos.bench.cpu import Cores, tree, used_s
-from chaos.bench.generator import PLACEHOLDER, Phase
+from chaos.bench.generator import NO_ANSWER, PLACEHOLDER, Phase
 from chaos.bench.serving import Serving, request, rungs_of
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b"
@@ -94,6 +94,30 @@ def test_an_open_loop_does_not_wait_for_answers():
     assert len(sent.latency_ms) > 30
     assert min(sent.latency_ms) >= 200.0
     assert max(sent.due_s) < 1.0
+
+
+def test_who_gets_no_answer_hangs_up_and_counts_as_a_failure():
+    full = HEAD % (len(FULL), FULL)
+    with server(lambda _number: full, slow_s=1.5) as (serving, _):
+        sent = serving.send(Phase(seconds=0.3, rate=60.0))
+    assert sent.latency_ms == []
+    assert sent.failures == {NO_ANSWER: len(sent.given_up_s)}
+    assert 0.0 < min(sent.given_up_s) < max(sent.given_up_s) < 0.3
+
+
+def test_a_server_that_takes_no_connections_is_late_and_not_the_generator():
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listening:
+        port = listening.getsockname()[1]
+        serving = Serving(
+            host="127.0.0.1",
+            port=port,
+            requests=[request("/", {}, b"{}")],
+            cores=Cores.of_machine(),
+            trees=dict,
+        )
+        sent = serving.send(Phase(seconds=0.5, rate=100.0))
+    assert len(sent.given_up_s) == sent.failures[NO_ANSWER] > 20
+    assert sent.lag_ms < 500.0  # a connection that waits for its place waits for a second
 
 
 def test_the_cpu_of_a_process_tree_is_what_it_used():

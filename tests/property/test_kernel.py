@@ -16,6 +16,7 @@ from app.features.packed import key, layouts_of
 from app.features.reference import REFERENCE
 from app.features.spec import Entity
 from app.features.wide import WIDE
+from fallback.errors import SourceUnavailable
 
 pytestmark = pytest.mark.skipif(
     not kernel.BUILT, reason="the kernel is not built here: there was no C compiler"
@@ -40,28 +41,38 @@ def random_values(features, rng, *, spread_ms):
             records["last"] = T0 - rng.integers(-spread_ms, spread_ms, len(reader.layout.last))
         if rng.random() < 0.9:
             found[key("t", entity, IDS[entity])] = records.tobytes()
+        elif rng.random() < 0.5:
+            found[key("t", entity, IDS[entity])] = None
     return found
 
 
 def merged(features, replies, now_ms, amount):
-    merge = Merge(MergePlan(features), [Ask("t", IDS, amount), Ask("t", IDS, amount * 2)])
+    some = {entity: IDS[entity] for entity in (Entity.CARD, Entity.MERCHANT)}
+    asks = [Ask("t", IDS, amount), Ask("t", some, amount * 2), Ask("t", {}, amount)]
+    merge = Merge(MergePlan(features), asks)
     for reply in replies:
         merge.add(reply)
-    return merge.results(np.array([now_ms, now_ms + 977]), read_ms=now_ms)
+    return merge.results(np.array([now_ms, now_ms + 977, now_ms]), read_ms=now_ms)
 
 
 @given(
     seed=st.integers(0, 2**32),
     sources=st.integers(1, 3),
+    shards=st.integers(1, 3),
     spread_days=st.sampled_from([0.001, 0.2, 3.0, 40.0]),
     features=st.sampled_from([REFERENCE, WIDE]),
 )
 @settings(max_examples=150, deadline=None)
-def test_merging_gives_the_same_bits_as_numpy(seed, sources, spread_days, features):
+def test_merging_gives_the_same_bits_as_numpy(seed, sources, shards, spread_days, features):
     rng = np.random.default_rng(seed)
     own = Applied(generation="g", ready=True, as_of_ms=T0, positions={})
+    away = SourceUnavailable("away", dependency="r")
     replies = [
-        Reply(f"r{at}", random_values(features, rng, spread_ms=int(spread_days * DAY_MS)), (own,))
+        Reply(
+            f"r{at}",
+            random_values(features, rng, spread_ms=int(spread_days * DAY_MS)),
+            tuple(own if rng.random() < 0.8 else away for _ in range(shards)),
+        )
         for at in range(sources)
     ]
     compiled = merged(features, replies, T0, 1234.0)
@@ -69,6 +80,9 @@ def test_merging_gives_the_same_bits_as_numpy(seed, sources, spread_days, featur
         patch.setattr(kernel, "BUILT", False)
         by_numpy = merged(features, replies, T0, 1234.0)
     for one, other in zip(compiled, by_numpy, strict=True):
+        if isinstance(one, SourceUnavailable):
+            assert str(one) == str(other)
+            continue
         assert one.inputs.tobytes() == other.inputs.tobytes()
         assert replace(one, inputs=None) == replace(other, inputs=None)
 
@@ -108,18 +122,18 @@ def test_a_value_that_is_not_of_the_layout_is_handed_back_untouched(spoiled):
     plan = kernel.fold_plan(reader.layout, REFERENCE.horizon_ms(entity), place)
     values = np.zeros((1, len(counters)))
     bitmaps = np.zeros((1, len(counters)), dtype=np.uint64)
-    live = np.zeros(1, dtype=bool)
+    live = np.zeros((1, 1), dtype=bool)
     name = key("t", entity, "x")
     foreign = kernel.fold(
-        plan,
-        [(0, name)],
+        [plan],
+        [[(0, name)]],
         {name: spoiled},
         np.array([T0]),
         values=values,
         bitmaps=bitmaps,
         live=live,
     )
-    assert foreign == [(0, spoiled)]
+    assert foreign == [(0, 0, spoiled)]
     assert not values.any()
     assert not bitmaps.any()
     assert not live.any()
@@ -131,16 +145,16 @@ def test_a_row_or_an_array_that_does_not_fit_is_refused():
     plan = kernel.fold_plan(reader.layout, REFERENCE.horizon_ms(entity), place)
     width = len(place)
 
-    def fold(row=0, rows=1, wide=width, plan=plan):
+    def fold(row=0, rows=1, wide=width, plan=plan, plans=1):
         name = key("t", entity, "x")
         return kernel.fold(
-            plan,
-            [(row, name)],
+            [plan] * plans,
+            [[(row, name)]],
             {name: reader.layout.blank(1).tobytes()},
             np.array([T0]),
             values=np.zeros((rows, wide)),
             bitmaps=np.zeros((rows, wide), dtype=np.uint64),
-            live=np.zeros(rows, dtype=bool),
+            live=np.zeros((1, rows), dtype=bool),
         )
 
     assert fold() == []
@@ -154,3 +168,32 @@ def test_a_row_or_an_array_that_does_not_fit_is_refused():
         fold(wide=1)
     with pytest.raises(ValueError, match="does not fit"):
         fold(plan=plan._replace(size=20))
+    with pytest.raises(ValueError, match="a layout for each"):
+        fold(plans=2)
+
+
+def test_entities_and_states_that_do_not_fit_are_refused():
+    counters, entities = REFERENCE.counters, REFERENCE.entities
+
+    def settle(names=(b"n", b"u", b"s", b"p"), of=0, rows=1):
+        return kernel.settle(
+            names,
+            entity_of=np.full(len(counters), of),
+            distinct=np.zeros(len(counters), dtype=np.int64),
+            sources=1,
+            mapped=np.ones((rows, len(entities)), dtype=bool),
+            answered=np.ones((rows, len(entities)), dtype=np.int64),
+            live=np.ones((len(entities), rows), dtype=bool),
+            values=np.zeros((1, len(counters))),
+            bitmaps=np.zeros((rows, len(counters)), dtype=np.uint64),
+        )
+
+    states, present, least = settle()
+    assert states == [(b"p",) * len(entities)]
+    assert (present.tolist(), least.tolist()) == ([1.0], [1.0])
+    with pytest.raises(ValueError, match="four states"):
+        settle(names=(b"n", b"u", b"s"))
+    with pytest.raises(ValueError, match="of no entity"):
+        settle(of=len(entities))
+    with pytest.raises(ValueError, match="smaller than the plan"):
+        settle(rows=0)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 
-import msgspec
 import pytest
 
 from app.ids import locate
-from app.record.decision import DecisionRecord, decode_record
+from app.record.decision import DecisionRecord, Encoded, decode_record, encode
 from app.record.frames import Kind
 from app.record.gap import Gap, decode_gap
 from app.record.journal import JournalUnavailable
@@ -36,6 +35,8 @@ RECORD = DecisionRecord(
     took_ms=1.0,
 )
 
+ENCODED = Encoded(RECORD.received_ms, encode(RECORD))
+
 
 class FakeJournal:
     """Takes records until told not to."""
@@ -51,6 +52,10 @@ class FakeJournal:
         if self.full:
             raise JournalUnavailable("the disk is full")
         self.records.append((kind, payload))
+
+    def append_all(self, kind, payloads):
+        for payload in payloads:
+            self.append(kind, payload)
 
     def close(self):
         self.closed = True
@@ -84,7 +89,7 @@ def disk():
 
 def test_a_decision_is_appended_and_counted(disk, clock):
     recorder = Recorder(disk.open, region=2, clock=clock)
-    assert recorder.write(RECORD)
+    assert recorder.write([ENCODED])
     ((kind, payload),) = disk.opened[0].records
     assert kind is Kind.DECISION
     assert decode_record(payload) == RECORD
@@ -96,20 +101,33 @@ def test_a_journal_that_takes_nothing_costs_the_record_and_says_so(disk, clock, 
     recorder = Recorder(disk.open, region=2, clock=clock)
     disk.opened[0].full = True
     with caplog.at_level(logging.ERROR):
-        assert not recorder.write(RECORD)
+        assert not recorder.write([ENCODED])
     assert (recorder.written, recorder.missing) == (0, 1)
     assert not recorder.healthy
     assert "decisions go on without a record: the disk is full" in caplog.text
+
+
+def test_decisions_of_one_moment_are_appended_together_and_missed_together(disk, clock):
+    recorder = Recorder(disk.open, region=2, clock=clock)
+    assert recorder.write([ENCODED] * 3)
+    assert [kind for kind, _ in disk.opened[0].records] == [Kind.DECISION] * 3
+    disk.opened[0].full = True
+    recorder.write([ENCODED._replace(received_ms=at) for at in (5, 3)])
+    assert (recorder.written, recorder.missing) == (3, 2)
+    disk.opened[0].full = False
+    recorder.write([ENCODED])
+    _, gap = disk.opened[0].records[3]
+    assert decode_gap(gap) == Gap(missed=2, since_ms=3, until_ms=5)
 
 
 def test_a_journal_with_room_again_takes_records_again(disk, clock):
     recorder = Recorder(disk.open, region=2, clock=clock)
     disk.opened[0].full = True
     for _ in range(10):
-        recorder.write(RECORD)
+        recorder.write([ENCODED])
     assert (recorder.missing, recorder.healthy) == (10, False)
     disk.opened[0].full = False
-    assert recorder.write(RECORD)
+    assert recorder.write([ENCODED])
     assert (recorder.written, recorder.missing, recorder.healthy) == (1, 10, True)
     assert len(disk.opened) == 1
 
@@ -118,10 +136,10 @@ def test_what_was_missed_stands_in_the_chain_before_the_next_record(disk, clock)
     recorder = Recorder(disk.open, region=2, clock=clock)
     disk.opened[0].full = True
     for received_ms in (30, 10, 20):
-        recorder.write(msgspec.structs.replace(RECORD, received_ms=received_ms))
+        recorder.write([ENCODED._replace(received_ms=received_ms)])
     disk.opened[0].full = False
-    recorder.write(RECORD)
-    recorder.write(RECORD)
+    recorder.write([ENCODED])
+    recorder.write([ENCODED])
     (kind, payload), *after = disk.opened[0].records
     assert kind is Kind.GAP
     assert decode_gap(payload) == Gap(missed=3, since_ms=10, until_ms=30)
@@ -132,21 +150,21 @@ def test_a_full_disk_is_said_once_and_not_with_every_decision(disk, clock, caplo
     recorder = Recorder(disk.open, region=2, clock=clock)
     disk.opened[0].full = True
     for _ in range(10):
-        recorder.write(RECORD)
+        recorder.write([ENCODED])
     assert caplog.text.count("decisions go on without a record") == 1
 
 
 def test_a_start_without_a_journal_is_a_start_and_opening_is_tried_at_intervals(disk, clock):
     disk.refuses = True
     recorder = Recorder(disk.open, region=2, clock=clock)
-    assert not recorder.write(RECORD)
+    assert not recorder.write([ENCODED])
     disk.refuses = False
     recorder.new_id(1)
     assert not disk.opened
     clock.advance(RETRY_S)
     recorder.new_id(1)
     assert len(disk.opened) == 1
-    assert recorder.write(RECORD)
+    assert recorder.write([ENCODED])
 
 
 def test_an_id_says_in_whose_journal_the_record_will_be(disk, clock):
@@ -164,4 +182,4 @@ def test_closing_brings_the_journal_to_disk_once(disk, clock):
     recorder.close()
     recorder.close()
     assert disk.opened[0].closed
-    assert not recorder.write(RECORD)
+    assert not recorder.write([ENCODED])

@@ -100,6 +100,28 @@ def test_what_was_appended_reads_back(opened, slot):
     assert journal.appended == 2
 
 
+def test_several_at_once_are_records_like_any_other(opened, slot):
+    journal = opened(segment_bytes=300)
+    journal.append_all(Kind.DECISION, [b"1", b"2", b"3"])
+    journal.append(Kind.LABEL, b"4")
+    journal.append_all(Kind.DECISION, [b"5"] * 10)
+    assert payloads(slot) == [b"1", b"2", b"3", b"4", *[b"5"] * 10]
+    assert [record.id.seq for record in read(slot)] == list(range(1, 15))
+    assert journal.appended == 14
+    assert len(segments_of(slot)) > 1
+
+
+def test_of_several_that_do_not_fit_none_is_taken(opened, slot):
+    journal = opened()
+    fill(journal, 1)
+    size = segments_of(slot)[0].stat().st_size
+    with disk_full_at(size + 150), pytest.raises(JournalUnavailable, match="takes no record"):
+        journal.append_all(Kind.DECISION, [b"lost"] * 5)
+    assert journal.gaps == 5
+    assert journal.append(Kind.DECISION, b"after").seq == 2
+    assert payloads(slot) == [b"1-0", b"after"]
+
+
 def test_rotation_keeps_the_chain_over_segments(opened, slot):
     fill(opened(segment_bytes=300), 20)
     assert len(segments_of(slot)) > 3

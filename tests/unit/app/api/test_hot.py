@@ -16,6 +16,14 @@ from fallback.clock import ManualClock
 from tests.unit.app.api.setting import BODY, FakeDecider
 
 
+class Waits:
+    """Who waits for an answer on the short way."""
+
+    def __init__(self, told=lambda _answer: None, *, disconnected=False):
+        self.respond = told
+        self.disconnected = disconnected
+
+
 class Caller:
     """Sends requests to the front and reads what it sends back, the long way or the short one."""
 
@@ -78,7 +86,7 @@ class Caller:
 
     async def take(self, headers, body):
         answers = asyncio.Queue()
-        self.front.take(headers, body, answers.put_nowait)
+        self.front.take(headers, body, Waits(answers.put_nowait))
         status, named, content = await answers.get()
         assert answers.empty()
         return status, dict(named), json.loads(content)
@@ -274,17 +282,25 @@ async def test_requests_of_one_moment_are_decided_together_whichever_way_they_ca
 
 async def test_what_arrives_is_not_looked_at_before_its_batch_begins(caller):
     answers = []
-    caller.front.take([], BODY, answers.append)
+    caller.front.take([], BODY, Waits(answers.append))
     assert answers == []
     for _ in range(3):
         await asyncio.sleep(0)
     assert [answer.status for answer in answers] == [401]
 
 
+async def test_nothing_is_decided_for_who_has_hung_up_before_his_batch_begins(caller):
+    headers = [(b"x-api-key", caller.key.encode()), (b"content-type", b"application/json")]
+    caller.front.take(headers, BODY.replace(b"a1", b"a2"), Waits(disconnected=True))
+    assert (await caller.take(headers, BODY))[0] == 200
+    assert caller.decider.batches == [["a1"]]
+    assert caller.telemetry.counters["requests_refused\x00499"] == 1
+
+
 async def test_how_long_the_oldest_has_waited_is_known_and_nothing_where_nobody_does(caller):
     assert caller.front.waiting_ms() == 0.0
     for _ in range(2):
-        caller.front.take([], BODY, lambda _answer: None)
+        caller.front.take([], BODY, Waits())
         caller.front._clock.advance(0.02)
     assert caller.front.waiting_ms() == pytest.approx(40)
     for _ in range(3):
@@ -294,7 +310,7 @@ async def test_how_long_the_oldest_has_waited_is_known_and_nothing_where_nobody_
 
 async def test_the_wait_for_a_batch_counts_against_the_deadline(caller):
     headers = [(b"x-api-key", caller.key.encode()), (b"content-type", b"application/json")]
-    caller.front.take(headers, BODY, lambda _answer: None)
+    caller.front.take(headers, BODY, Waits())
     caller.front._clock.advance(0.03)
     for _ in range(3):
         await asyncio.sleep(0)

@@ -7,9 +7,11 @@ import logging
 import msgspec
 import pytest
 
+from app import making
 from app.api.problem import Conflict
 from app.api.wire import Decision
 from app.record.claims import Claim, ClaimState
+from app.record.decision import encode
 from fallback.pressure import PressureSettings
 from fallback.rung import RungName
 
@@ -89,13 +91,27 @@ async def test_an_approval_past_the_stand_in_budget_is_withheld(pressed):
 
 
 async def test_a_record_that_cannot_be_made_costs_neither_its_answer_nor_the_others(
-    pressed, caplog
+    pressed, monkeypatch, caplog
 ):
+    def encoded(record):
+        if record.attempt_id == "a1":
+            raise TypeError("cannot be encoded")
+        return encode(record)
+
+    monkeypatch.setattr(making, "encode", encoded)
+    with caplog.at_level(logging.CRITICAL):
+        answers = await pressed.decide_all([{"attempt_id": f"a{at}"} for at in range(3)])
+    assert {answer.rung for answer in answers} == {"tier_default"}
+    assert pressed.telemetry.counters["bugs\0record"] == 1
+    assert [record.attempt_id for record in pressed.records.kept] == ["a0", "a2"]
+
+
+async def test_a_recorder_that_has_a_bug_costs_no_answer(pressed, caplog):
     pressed.records.fails = True
     with caplog.at_level(logging.CRITICAL):
         answers = await pressed.decide_all([{"attempt_id": f"a{at}"} for at in range(3)])
     assert {answer.rung for answer in answers} == {"tier_default"}
-    assert pressed.telemetry.counters["bugs\0record"] == 3
+    assert pressed.telemetry.counters["bugs\0record"] == 1
 
 
 async def test_of_a_moment_s_attempts_those_beyond_the_limit_are_pressed(pipeline):

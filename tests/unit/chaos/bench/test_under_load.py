@@ -5,18 +5,19 @@ from __future__ import annotations
 import pytest
 
 from chaos.bench.deadlines import asked_of
-from chaos.bench.generator import Sent
-from chaos.bench.overload import full_again_s, rungs_by_second
+from chaos.bench.generator import Phase, Sent
+from chaos.bench.overload import full_again_s, parts_of, rungs_by_second
 from chaos.bench.soak import Sample, slope_mb
 
 
-def sent(due_s, rung, *, latency_ms=None, failures=None):
+def sent(due_s, rung, *, latency_ms=None, failures=None, given_up_s=()):
     return Sent(
         due_s=due_s,
         latency_ms=latency_ms or [1.0] * len(due_s),
         rung=rung,
         rungs=["full", "rules"],
         failures=failures or {},
+        given_up_s=list(given_up_s),
         lag_ms=0.1,
         lag_p999_ms=0.1,
     )
@@ -25,6 +26,15 @@ def sent(due_s, rung, *, latency_ms=None, failures=None):
 def test_rungs_are_shares_of_what_each_second_should_have_sent():
     shares = rungs_by_second(sent([0.1, 0.9, 1.5, 1.6], [0, 1, 1, 1]), 2.5)
     assert shares == {"full": [0.5, 0.0, 0.0], "rules": [0.5, 1.0, 0.0]}
+
+
+def test_what_nobody_answered_counts_in_the_second_and_the_part_it_was_due():
+    some = sent([0.1, 1.5], [0, 1], latency_ms=[5.0, 101.0], given_up_s=[0.2, 1.1, 1.2])
+    assert rungs_by_second(some, 2.0) == {"full": [0.5, 0.0], "rules": [0.0, 0.3333]}
+    phases = [Phase(seconds=1.0, rate=2.0), Phase(seconds=1.0, rate=3.0)]
+    calm, overload = parts_of(some, phases)
+    assert (calm.answers, calm.in_time) == (1, 0.5)
+    assert (overload.answers, overload.in_time) == (1, 0.0)
 
 
 def test_full_again_counts_from_the_end_of_the_overload():
