@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from app.features.shard import Command, ShardClient
+from app.features.shard import Command, Packed, ShardClient
 from fallback.breaker import Admission, Breaker
 from fallback.errors import BreakerOpen, RungError
 
@@ -56,6 +56,10 @@ class GuardedShard:
     def submit(self, *command: Any) -> asyncio.Future[Any]:
         """As `ShardClient.submit`; the future also fails with `BreakerOpen`."""
         return self._guarded(partial(self.shard.submit, *command))
+
+    def submit_packed(self, command: Packed) -> asyncio.Future[Any]:
+        """As `submit`, a command that is packed already."""
+        return self._guarded(partial(self.shard.submit_packed, command))
 
     def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
         """As `ShardClient.submit_all`, as one call of the dependency."""

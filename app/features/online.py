@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ import numpy as np
 from app.features.applier import APPLIED_KEY, Applied, shard_of
 from app.features.guarded import GuardedShard, came
 from app.features.merge import Ask, Merge, MergePlan, Reply, Streaming
-from app.features.shard import ShardClient
+from app.features.shard import Packed, ShardClient, packed
 from app.features.spec import Entity, FeatureSet
 from fallback.breaker import Breaker
 from fallback.deadline import Deadline
@@ -38,8 +38,37 @@ __all__ = [
     "Source",
     "Streaming",
     "ValuesRead",
+    "Wanted",
     "replied",
 ]
+
+
+class _Part(NamedTuple):
+    """What one shard is asked for: the names of counters, and the command."""
+
+    names: Sequence[str]
+    command: Packed
+
+
+class Wanted:
+    """Counters that every source is asked for; each command is made once for all of them."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._parts: dict[int, list[_Part]] = {}  # by number of shards
+
+    def parts(self, shards: int) -> list[_Part]:
+        """What each of so many shards is asked for."""
+        found = self._parts.get(shards)
+        if found is None:
+            split: list[Sequence[str]] = [self._names]
+            if shards > 1:
+                split = [*_split(self._names, shards)]
+            found = [
+                _Part(of_shard, packed(("MGET", APPLIED_KEY, *of_shard))) for of_shard in split
+            ]
+            self._parts[shards] = found
+        return found
 
 
 class Source:
@@ -63,26 +92,21 @@ class Source:
         self._others = [GuardedShard(*one) for one in both]
         self._known: tuple[bytes | None, Applied | RungError] = (None, _cold(region))
 
-    def ask(self, names: Sequence[str]) -> SourceRead:
+    def ask(self, wanted: Wanted) -> SourceRead:
         """Ask for counters; what is asked in this turn leaves together, or with `flush`."""
-        parts: list[Sequence[str]] = [names]
-        if len(self._counters) > 1:
-            split: list[list[str]] = [[] for _ in self._counters]
-            for name in names:
-                split[shard_of(name, len(split))].append(name)
-            parts = [*split]
+        parts = wanted.parts(len(self._counters))
         return SourceRead(
             self,
-            parts,
+            [part.names for part in parts],
             [
-                shard.submit("MGET", APPLIED_KEY, *part)
+                shard.submit_packed(part.command)
                 for shard, part in zip(self._counters, parts, strict=True)
             ],
         )
 
     async def fetch(self, names: Sequence[str]) -> Reply:
         """Ask for counters and wait for them."""
-        asked = self.ask(names)
+        asked = self.ask(Wanted(names))
         await replied(asked.replies)
         return asked.reply()
 
@@ -282,8 +306,8 @@ class Reading:
         self._store = store
         self._asks = asks
         self._merge = Merge(store.plan, asks)
-        names = self._merge.names()
-        self._reads = [source.ask(names) for source in store.sources]
+        wanted = Wanted(self._merge.names())
+        self._reads = [source.ask(wanted) for source in store.sources]
         for source in store.sources:
             source.flush()
 
@@ -296,6 +320,13 @@ class Reading:
         for read in self._reads:
             self._merge.add(self._store.fresh(read.reply(), read_ms))
         return self._merge.results(as_of_ms, read_ms=read_ms)
+
+
+def _split(names: Sequence[str], shards: int) -> list[list[str]]:
+    split: list[list[str]] = [[] for _ in range(shards)]
+    for name in names:
+        split[shard_of(name, shards)].append(name)
+    return split
 
 
 async def replied(replies: Iterable[asyncio.Future[Any]]) -> None:

@@ -30,13 +30,15 @@ from fallback.errors import (
     RungError,
 )
 
-__all__ = ["Command", "ShardClient"]
+__all__ = ["Command", "Packed", "ShardClient", "packed"]
 
 # Commands without a reply yet: far above what a healthy server leaves, a few MB at most.
 PENDING_MAX = 16_384
 SILENT_TIMEOUTS = 4
 
 Command = tuple[Any, ...]
+Packed = bytes
+"""A command as it is sent, by `packed`: made once for several servers."""
 
 
 class _Reply(Protocol):
@@ -101,17 +103,20 @@ class ShardClient:
 
         The future fails with a `fallback.errors.RungError`.
         """
-        loop = asyncio.get_running_loop()
-        reply: asyncio.Future[Any] = loop.create_future()
+        return self.submit_packed(packed(command))
+
+    def submit_packed(self, command: Packed) -> asyncio.Future[Any]:
+        """As `submit`, a command that is packed already."""
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._leave_soon()
-        self._waiting.append((hiredis.pack_command(command), reply))
+        self._waiting.append((command, reply))
         return reply
 
     def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
         """The same for several, at least one: a future of all their replies, or of one's error."""
         together = _Together(len(commands))
         self._leave_soon()
-        self._waiting.extend((hiredis.pack_command(command), together) for command in commands)
+        self._waiting.extend([(packed(command), together) for command in commands])
         return together.future
 
     async def close(self) -> None:
@@ -177,7 +182,7 @@ class ShardClient:
 
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         reply.add_done_callback(answered)
-        return hiredis.pack_command(command), reply
+        return packed(command), reply
 
 
 class _Connection(asyncio.Protocol):
@@ -263,6 +268,11 @@ class _Connection(asyncio.Protocol):
         pending, self._pending = self._pending, deque()
         for reply in pending:
             _fail(reply, error)
+
+
+def packed(command: Command) -> Packed:
+    """A command as it is sent."""
+    return cast("bytes", hiredis.pack_command(command))
 
 
 def _fail(reply: _Reply, error: RungError) -> None:

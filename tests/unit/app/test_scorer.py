@@ -9,6 +9,7 @@ import pytest
 from catboost import CatBoostError
 
 from app.features.vector import Row
+from app.models import artifact
 from app.models.artifact import Artifact, Calibration, RungFacts, RungModel
 from app.models.scorer import ROWS_MAX, ModelScorer
 from fallback.breaker import Breaker, BreakerPolicy
@@ -32,12 +33,17 @@ class FakeModel:
         self.batches = []
         self.raises = None
 
-    def predict(self, data, *, prediction_type, thread_count):
-        numbers = np.array(data.num_feature_data)
+    def predict(self, numbers, *, prediction_type, thread_count):
         self.batches.append(len(numbers))
         if self.raises is not None:
             raise self.raises
         return numbers[:, 0].astype(np.float64)
+
+
+@pytest.fixture(autouse=True)
+def rows_as_they_are(monkeypatch):
+    """The fake model needs no pool, which would hide what is in it."""
+    monkeypatch.setattr(artifact, "_pool", lambda numbers, _categories: numbers)
 
 
 class Bench:
