@@ -19,7 +19,7 @@ with it falls what each costs.
 A queue that is worked off in the order of arrival makes everybody late once it is longer than the
 deadline. So of more than fit into a batch the newest go first, who can still be in time; those who
 cannot be any more wait until there is less to do (adaptive LIFO: Maurer, "Fail at Scale", 2015).
-Nobody is left out, and between two batches the event loop sees what else there is.
+Nobody is left out but who has gone, and between two batches the event loop sees what else there is.
 """
 
 from __future__ import annotations
@@ -28,9 +28,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Gathering"]
+__all__ = ["MANY_BATCHES", "Gathering"]
 
 ItemT = TypeVar("ItemT")
+
+# Of more than so many batches that wait, it is looked at who has gone.
+MANY_BATCHES = 4
 
 
 class Gathering(Generic[ItemT]):
@@ -41,6 +44,7 @@ class Gathering(Generic[ItemT]):
         begin: Callable[[list[ItemT]], Coroutine[Any, Any, None]],
         *,
         wait_ms: float,
+        gone: Callable[[ItemT], bool] = lambda _item: False,
         batch_max: int = 64,
         at_once: int = 1,
     ) -> None:
@@ -49,13 +53,16 @@ class Gathering(Generic[ItemT]):
         Args:
             begin: works on those that begin together; deals with its own errors.
             wait_ms: longest wait for a batch under way; 0 for none.
+            gone: whether nobody waits for a request any more, so that it need not begin.
             batch_max: of more that wait the newest begin.
             at_once: batches under way from which on others wait. With more than one they are
                 smaller, the core is busier, and every request waits for it.
         """
         self._begin = begin
         self._wait_s = wait_ms / 1_000
+        self._gone = gone
         self._batch_max = batch_max
+        self._many = MANY_BATCHES * batch_max
         self._at_once = at_once
         self._waiting: list[ItemT] = []
         self._under_way: set[asyncio.Task[None]] = set()
@@ -83,6 +90,8 @@ class Gathering(Generic[ItemT]):
     def _go(self) -> None:
         """Begin what waits, or the newest of it."""
         self._timer = None
+        if len(self._waiting) > self._many:
+            self._forget()
         batch = self._waiting[-self._batch_max :]
         del self._waiting[-self._batch_max :]
         task = asyncio.get_running_loop().create_task(self._begin(batch))
@@ -90,6 +99,14 @@ class Gathering(Generic[ItemT]):
         task.add_done_callback(self._ended)
         if self._waiting:
             self._arrange()
+
+    def _forget(self) -> None:
+        """Those whose callers have gone must not pile up while it is never their turn.
+
+        Looked at whenever twice as many wait as were left the last time: a step for each request.
+        """
+        self._waiting = [item for item in self._waiting if not self._gone(item)]
+        self._many = max(MANY_BATCHES * self._batch_max, 2 * len(self._waiting))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)

@@ -184,7 +184,9 @@ class Front:
         self._telemetry = telemetry
         self._clock = clock
         self._lag = lag
-        self._gathering: Gathering[_Arrived] = Gathering(self._decide, wait_ms=gather_ms)
+        self._gathering: Gathering[_Arrived] = Gathering(
+            self._decide, wait_ms=gather_ms, gone=self._gone
+        )
         self._deadline_ms = deadline_ms
         self._body_wait_s = body_wait_s
 
@@ -252,8 +254,7 @@ class Front:
     def _asked(self, arrived: _Arrived) -> Asked | None:
         """The attempt that a request is about; None where it was refused, or nobody waits."""
         waiting = arrived.waiting
-        if waiting.disconnected:
-            self._telemetry.count("requests_refused", "499")
+        if self._gone(arrived):
             return None
         try:
             waited_ms = (self._clock.monotonic() - arrived.arrived_s) * 1_000
@@ -276,6 +277,13 @@ class Front:
         except Exception as error:  # noqa: BLE001 - of this request, not of the others
             self._fail(error, waiting)
         return None
+
+    def _gone(self, arrived: _Arrived) -> bool:
+        """Whether nobody waits for a request any more, which then is the end of it."""
+        if arrived.waiting.disconnected:
+            self._telemetry.count("requests_refused", "499")
+            return True
+        return False
 
     def _told(self, waiting: Waiting, result: Answered | Exception) -> None:
         """Hand an answer over."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ __all__ = ["Lifespan"]
 log = logging.getLogger(__name__)
 
 PUSH_S = 1.0
+SWITCH_S = 0.0005
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,3 +115,5 @@ def _spare_what_stays() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
+    # A thread that computes (what follows the disk does) gives the loop's its turn back after that.
+    sys.setswitchinterval(SWITCH_S)

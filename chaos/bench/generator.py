@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-__all__ = ["LAG_MS_MAX", "NO_ANSWER", "Job", "Phase", "Sent"]
+__all__ = ["LAG_MS_MAX", "NO_ANSWER", "PATIENCE_S", "Job", "Phase", "Sent"]
 
 LAG_MS_MAX = 5.0
 # A server that falls behind is asked over more and more connections; beyond these it is waited for.

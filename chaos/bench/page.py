@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from chaos.bench.deadlines import Asked
+from chaos.bench.generator import NO_ANSWER, PATIENCE_S
 from chaos.bench.hot import Row
 from chaos.bench.measured import read_result
 from chaos.bench.overload import Part
@@ -160,9 +161,12 @@ def _said(of: HotResults) -> Iterator[str]:
     to = " to ".join(f"{part.rate:,.0f}/s" for part in overload.parts)
     in_time = ", ".join(f"{part.in_time:.2%} ({part.name})" for part in overload.parts)
     void = ", VOID: the generator was late itself" if overload.void else ""
+    hung_up = overload.errors.get(NO_ANSWER, 0)
+    errors = sum(overload.errors.values()) - hung_up
     yield (
         f"Overload ({overload.measured_on}): {to}; saturation {overload.saturation:,.0f}/s."
-        f" {overload.requests:,} attempts, {sum(overload.errors.values())} errors; within 100 ms"
+        f" {overload.requests:,} attempts, {errors} errors, {hung_up:,} hung up after"
+        f" {PATIENCE_S:g} s without an answer; within 100 ms"
         f" {in_time}; full again {again}{void}."
     )
     yield (

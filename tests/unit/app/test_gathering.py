@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.gathering import Gathering
+from app.gathering import MANY_BATCHES, Gathering
 
 LONG_MS = 60_000.0
 
@@ -175,3 +175,36 @@ async def test_who_comes_while_others_are_late_goes_before_them(batches):
         batches.end(at)
         await turns()
     assert batches.begun == [["c", "d"], ["b", "e"], ["a"]]
+
+
+async def test_those_who_have_gone_are_forgotten_before_they_pile_up(batches):
+    gone = set()
+    gathering = Gathering(
+        batches.begin, wait_ms=LONG_MS, gone=lambda item: item in gone, batch_max=2
+    )
+    gathering.add("first")
+    await turns()
+    for item in range(20):
+        gathering.add(item)
+    gone |= set(range(15))
+    batches.end(0)
+    await turns()
+    assert batches.begun == [["first"], [18, 19]]
+    assert gathering.oldest == 15
+    for at in (1, 2):
+        batches.end(at)
+        await turns()
+    assert batches.begun[2:] == [[16, 17], [15]]
+    assert gathering.oldest is None
+
+
+async def test_few_are_not_looked_at(batches):
+    gathering = Gathering(batches.begin, wait_ms=LONG_MS, gone=lambda _item: True, batch_max=2)
+    gathering.add("first")
+    await turns()
+    for item in range(MANY_BATCHES * 2):
+        gathering.add(item)
+    batches.end(0)
+    await turns()
+    assert batches.begun[1] == [MANY_BATCHES * 2 - 2, MANY_BATCHES * 2 - 1]
+    assert gathering.oldest == 0

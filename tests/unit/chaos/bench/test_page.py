@@ -11,6 +11,7 @@ import pytest
 from app.errors import OperatorError
 from app.marked_section import read_section
 from chaos.bench.deadlines import Asked
+from chaos.bench.generator import NO_ANSWER
 from chaos.bench.overload import Part
 from chaos.bench.page import (
     Deadlines,
@@ -76,7 +77,7 @@ RESULTS = HotResults(
         measured_on=DAY,
         saturation=2_000.0,
         requests=160_000,
-        errors={},
+        errors={"503": 2, NO_ANSWER: 1_234},
         in_time=0.99995,
         parts=[part("calm", 2_000.0, in_time=1.0), part("overload", 6_000.0, in_time=0.995)],
         full_again_s=2.0,
@@ -121,9 +122,8 @@ def test_a_deadline_whose_run_was_void_has_no_share():
 
 def test_overload_and_soak_are_a_sentence_each():
     said = section(RESULTS)
-    assert (
-        "(2026-11-23): 2,000/s to 6,000/s; saturation 2,000/s. 160,000 attempts, 0 errors" in said
-    )
+    assert "(2026-11-23): 2,000/s to 6,000/s; saturation 2,000/s. 160,000 attempts, 2 err" in said
+    assert "2 errors, 1,234 hung up after 1 s without an answer; within 100 ms" in said
     assert "within 100 ms 100.00% (calm), 99.50% (overload); full again after 2 s." in said
     assert "300,123 attempts (2026-11-23): 0 failed; memory 310 to 311 MB" in said
 
