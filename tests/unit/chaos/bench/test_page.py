@@ -110,6 +110,14 @@ def test_every_row_and_peer_stands_with_its_cpu_and_a_peer_that_could_not_be_had
     assert "| bentoml" not in said
 
 
+def test_a_row_that_another_rung_answered_says_so_and_a_late_generator_is_of_latency_alone():
+    void = ["CPU: full answered only 98.0%.", "latency: the generator was late itself."]
+    rows = [row("full", void=void), row("batch", void=void[1:])]
+    said = section(msgspec.structs.replace(RESULTS, hot=hot(*rows)))
+    assert "| full, void | " in said
+    assert "| batch | " in said
+
+
 def test_a_peer_is_asked_at_half_of_what_it_can_do_as_the_rows_are():
     assert "| fastapi, the model alone, 8 s | 1,100 | - | - | - |" in section(RESULTS)
 
