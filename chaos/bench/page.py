@@ -133,7 +133,8 @@ def section(of: HotResults) -> str:
 def _cpu_rows(hot: Hot) -> Iterator[Cells]:
     for row in hot.rows:
         void = any(not why.startswith("latency") for why in row.void)
-        yield f"{row.name}, void" if void else row.name, row.cpu_us, row.decisions_per_core_second, row.floor_ratio
+        name = f"{row.name}, void" if void else row.name
+        yield name, row.cpu_us, row.decisions_per_core_second, row.floor_ratio
     for peer in _there(hot):
         yield f"{peer.name}, the model alone", peer.cpu_us, peer.decisions_per_core_second, None
 
