@@ -38,10 +38,10 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bounds(drills: Iterable[Told]) -> dict[int, float]:
-    """The lowest bound by row; void runs prove nothing."""
+    """The lowest bound by row; of runs that have one (`Result.bounded`)."""
     found: dict[int, float] = {}
     for one in drills:
-        if one.result.state == "void":
+        if not one.result.bounded:
             continue
         for row in one.drill.rows:
             found[row] = min(found.get(row, 1.0), one.result.availability_lower_95)

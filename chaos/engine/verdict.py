@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -53,6 +53,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             the fault and in its windows.
         lag_p999_ms: of the generator, the worst episode.
         void: episodes that prove nothing.
+        late: of them, those whose generator was late and that have nothing else against them.
         again: runs of episodes that proved nothing and were made again.
         again_failed: failures in them, all while processors were taken away or stood still.
         stolen: see `chaos.engine.stolen`; the worst episode.
@@ -88,11 +89,22 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     value: dict[str, dict[str, float | None]]
     lag_p999_ms: float
     void: int
+    late: int = 0
     again: int = 0
     again_failed: int = 0
     stolen: float = 0.0
     still_ms: float = 0.0
     ejections: dict[str, int] = {}
+
+    @property
+    def bounded(self) -> bool:
+        """Whether its failures bound the availability, all of them counted.
+
+        Where nothing is void they do. Where the generator was late alone they do, too: an answer is
+        timed from when its request was due, so that what is sent late is answered later, and what
+        was good is good all the same. That the drill passed it does not show.
+        """
+        return self.void == self.late
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +184,11 @@ def judge(drill: Drill, episodes: Sequence[Episode], *, allowed: Allowed = STRIC
         },
         lag_p999_ms=max(one.lag_p999_ms for one in episodes),
         void=len(voids),
+        late=sum(
+            void(one, allowed=allowed) is not None
+            and void(one, allowed=replace(allowed, lag_ms=math.inf)) is None
+            for one in episodes
+        ),
         again=sum(one.again for one in episodes),
         again_failed=sum(one.again_failed for one in episodes),
         stolen=max(one.stolen for one in episodes),

@@ -37,10 +37,11 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         rows: of the matrix.
-        requests: on the faulted paths in the faults' windows, without void runs and those that
-            only the client's own default can answer; what was run again counts both times.
+        requests: on the faulted paths in the faults' windows, without runs that bound nothing
+            (`Result.bounded`) and those that only the client's own default can answer; what was
+            run again counts both times.
         failed: of them.
-        void_requests: the same of void runs, which prove nothing and are in no bound.
+        void_requests: the same of runs that bound nothing.
         void_failed: of them.
         availability_lower_95: exact one-sided bound of them all.
         drills: that were counted.
@@ -71,8 +72,8 @@ def figures(results: Results, rows: Sequence[Covered]) -> Figures:
     every = [
         one for one in (*results.drills, *results.outdated) if one.drill.answered_by == "region"
     ]
-    counted = [one for one in every if one.result.state != "void"]
-    voids = [one for one in every if one.result.state == "void"]
+    counted = [one for one in every if one.result.bounded]
+    voids = [one for one in every if not one.result.bounded]
     requests = sum(one.result.requests for one in counted)
     failed = sum(one.result.failed for one in counted)
     clean = [one for one in counted if not one.result.failed]

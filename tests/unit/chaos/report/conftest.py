@@ -30,10 +30,11 @@ def outcome(due_s, **other):
 def ran():
     """A drill of a hundred attempts in its fault, so many of them failed."""
 
-    def make(name, *, failed=0, lag_ms=0.1, control=None, problems=()):
+    def make(name, *, failed=0, lag_ms=0.1, steady=True, control=None, problems=()):
         drill = DRILLS[name]
         rung = next(iter(drill.rungs), "full")
-        before = [outcome(number / 20, lag_ms=lag_ms) for number in range(60)]
+        own = HOME if steady else "eu-west-1"
+        before = [outcome(number / 20, lag_ms=lag_ms, region=own) for number in range(60)]
         good = [outcome(4 + number / 50, rung=rung) for number in range(100 - failed)]
         bad = [outcome(6.0, error="status 500", rung=None, action=None) for _ in range(failed)]
         episode = measured(

@@ -42,14 +42,25 @@ def test_a_drill_apart_counts_for_its_row(results):
 
 
 def test_void_runs_are_not_counted(results, ran):
-    void = ran("store-reset", lag_ms=50.0)
-    assert void.result.state == "void"
+    void = ran("store-reset", steady=False, lag_ms=50.0)
+    assert (void.result.state, void.result.late) == ("void", 0)
     results.drills = [ran("store-slow", failed=2), void]
     found = figures(results, ROWS)
     assert (found.requests, found.failed, found.drills) == (100, 2, 1)
     assert (found.void_requests, found.void_failed) == (100, 0)
     assert found.availability_lower_95 == availability_lower(100, 2)
     assert 10 not in bounds(results.drills)
+
+
+def test_a_late_generator_takes_no_failure_back_and_its_run_is_still_void(results, ran):
+    late = ran("store-reset", failed=3, lag_ms=50.0)
+    assert (late.result.state, late.result.void, late.result.late) == ("void", 1, 1)
+    results.drills = [ran("store-slow", failed=2), late]
+    found = figures(results, ROWS)
+    assert (found.requests, found.failed, found.void_requests) == (200, 5, 0)
+    assert bounds(results.drills)[10] == availability_lower(100, 3)
+    assert states(results)[10] == "void"
+    assert not results.passed
 
 
 def test_the_budget_is_rate_times_duration_times_what_is_not_proved(ran):
