@@ -35,6 +35,7 @@ class Decoder(Generic[T]):
         self._strict = msgspec.json.Decoder(of)
         found = _Patterns()
         self._relaxed = msgspec.json.Decoder(cast("type[T]", found.taken_out_of(of, "")))
+        assert len(found.texts) > 1  # of one alone there would be no tuple
         self._texts = attrgetter(*found.texts)
         self._well_formed = re.compile(
             "\n".join(f"(?:{inner(pattern)}|)" for pattern in found.texts.values())
