@@ -234,7 +234,7 @@ class FullFeatures:
 
 
 def stacked(rows: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """Rows of one length as a table, in a fifth of what `np.stack` takes."""
+    """Rows of one length as a table, in a third of what `np.stack` takes."""
     return np.concatenate(rows).reshape(len(rows), -1)
 
 
