@@ -46,6 +46,11 @@ class ClaimStore:
             [self._shards[one].submit_all([commands[key] for key in parts[one]]) for one in at],
         )
 
+    def flush(self) -> None:
+        """Send what was written at once."""
+        for shard in self._shards:
+            shard.shard.flush()
+
 
 class Written:
     """Commands that are under way.

@@ -199,6 +199,8 @@ class Claims:
         written = self._store.write(
             {key: ("SET", key, value, "EX", self._ttl_s) for key, value in values.items()}
         )
+        # Before the answer: who sends his attempt again may be heard by another process.
+        self._store.flush()
         for keys, reply in written.parts():
             reply.add_done_callback(partial(self._count, len(keys)))
 

@@ -188,7 +188,8 @@ def wait_until_written(folder: Path) -> None:
         folder: of a region's journals.
     """
     asked_ms = time.time_ns() // 1_000_000
-    while all_written_before_ms(folder) < asked_ms:
+    # Not up to that moment: what was appended within this very millisecond counts, too.
+    while all_written_before_ms(folder) <= asked_ms:
         time.sleep(0.001)
 
 

@@ -268,7 +268,8 @@ def test_when_all_are_out_each_is_used_again(world):
     for region in REGIONS:
         world.router.set_out(region)
     eventually(lambda: not any(one.healthy for one in world.router.health().values()))
-    assert [world.router.answer_for(region) for region in REGIONS] == list(REGIONS)
+    # As above, the server that is asked may be a round behind.
+    eventually(lambda: [world.router.answer_for(one) for one in REGIONS] == list(REGIONS))
 
 
 def test_a_region_whose_dns_is_gone_is_answered_by_another_regions(on_dns):
