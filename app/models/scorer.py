@@ -1,7 +1,7 @@
 """Scoring on the decision path: rows of attempts that begin together in one CatBoost call.
 
-In this thread: a hop costs more than a single row gains, and a batch of 32 is evaluated for 23 us
-a row against 130 for one. Each model has a breaker: a model that raises or turns slow is stepped
+In this thread: a hop costs more than a single row gains, and a batch of 32 is evaluated for 13 us
+a row against 108 for one. Each model has a breaker: a model that raises or turns slow is stepped
 over like any other dependency.
 """
 
