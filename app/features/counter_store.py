@@ -18,7 +18,7 @@ from typing import Any
 import redis
 import xxhash
 
-__all__ = ["APPLIED_KEY", "CounterStore", "Written", "shard_of"]
+__all__ = ["APPLIED_KEY", "CounterStore", "Written", "by_shard", "shard_of"]
 
 APPLIED_KEY = "!applied"
 SCANNED_AT_ONCE = 1_000
@@ -32,6 +32,16 @@ _EXEC = b"*1\r\n$4\r\nEXEC\r\n"
 def shard_of(key: str, shards: int) -> int:
     """Which shard a key lives on."""
     return xxhash.xxh64_intdigest(key.encode()) % shards if shards > 1 else 0
+
+
+def by_shard(keys: Iterable[str], shards: int) -> list[list[str]]:
+    """Keys by the shard that they live on, in their order."""
+    if shards == 1:
+        return [list(keys)]
+    found: list[list[str]] = [[] for _ in range(shards)]
+    for key in keys:
+        found[shard_of(key, shards)].append(key)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

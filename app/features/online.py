@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, cast
 import msgspec
 import numpy as np
 
-from app.features.applier import APPLIED_KEY, Applied, shard_of
+from app.features.applier import APPLIED_KEY, Applied
+from app.features.counter_store import by_shard
 from app.features.guarded import GuardedShard, came
 from app.features.merge import Ask, Merge, MergePlan, Reply, Streaming
 from app.features.shard import Packed, ShardClient, packed
@@ -61,11 +62,9 @@ class Wanted:
         """What each of so many shards is asked for."""
         found = self._parts.get(shards)
         if found is None:
-            split: list[Sequence[str]] = [self._names]
-            if shards > 1:
-                split = [*_split(self._names, shards)]
             found = [
-                _Part(of_shard, packed(("MGET", APPLIED_KEY, *of_shard))) for of_shard in split
+                _Part(of_shard, packed(("MGET", APPLIED_KEY, *of_shard)))
+                for of_shard in by_shard(self._names, shards)
             ]
             self._parts[shards] = found
         return found
@@ -112,12 +111,11 @@ class Source:
 
     def ask_values(self, names: Sequence[str]) -> ValuesRead:
         """Ask for keys that are no counters, so that nothing has to be applied."""
-        parts: dict[int, list[str]] = {}
-        for name in names:
-            parts.setdefault(shard_of(name, len(self._others)), []).append(name)
+        shards = zip(self._others, by_shard(names, len(self._others)), strict=True)
+        asked = [(shard, part) for shard, part in shards if part]
         return ValuesRead(
-            [*parts.values()],
-            [self._others[at].submit("MGET", *part) for at, part in parts.items()],
+            [part for _, part in asked],
+            [shard.submit("MGET", *part) for shard, part in asked],
         )
 
     def flush(self) -> None:
@@ -320,13 +318,6 @@ class Reading:
         for read in self._reads:
             self._merge.add(self._store.fresh(read.reply(), read_ms))
         return self._merge.results(as_of_ms, read_ms=read_ms)
-
-
-def _split(names: Sequence[str], shards: int) -> list[list[str]]:
-    split: list[list[str]] = [[] for _ in range(shards)]
-    for name in names:
-        split[shard_of(name, shards)].append(name)
-    return split
 
 
 async def replied(replies: Iterable[asyncio.Future[Any]]) -> None:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from app.features.applier import shard_of
+from app.features.counter_store import by_shard
 from app.features.guarded import GuardedShard, came
 from app.features.shard import Command, ShardClient
 from fallback.breaker import Breaker
@@ -37,13 +37,11 @@ class ClaimStore:
         Args:
             commands: command by the key it is about, which says its shard.
         """
-        parts: list[list[str]] = [[] for _ in self._shards]
-        for name in commands:
-            parts[shard_of(name, len(parts))].append(name)
-        at = [at for at, part in enumerate(parts) if part]
+        shards = zip(self._shards, by_shard(commands, len(self._shards)), strict=True)
+        asked = [(shard, part) for shard, part in shards if part]
         return Written(
-            [parts[one] for one in at],
-            [self._shards[one].submit_all([commands[key] for key in parts[one]]) for one in at],
+            [part for _, part in asked],
+            [shard.submit_all([commands[key] for key in part]) for shard, part in asked],
         )
 
     def flush(self) -> None:
