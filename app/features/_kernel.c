@@ -35,12 +35,16 @@ typedef struct {
 
 enum { VALUE, MEAN, RATIO, DEVIATION, RATE, SINCE, FORMULAS };
 
-static int64_t floor_div(int64_t a, int64_t b) {
-  int64_t q = a / b;
-  return (a % b != 0 && (a < 0) != (b < 0)) ? q - 1 : q;
+/* Quotient towards minus infinity, and the rest that belongs to it, of b > 0. */
+static int64_t floor_div(int64_t a, int64_t b, int64_t *rest) {
+  int64_t q = a / b, r = a % b;
+  if (r < 0) {
+    q--;
+    r += b;
+  }
+  *rest = r;
+  return q;
 }
-
-static int64_t floor_mod(int64_t a, int64_t b) { return a - floor_div(a, b) * b; }
 
 static int64_t i64_at(const char *at) {
   int64_t value;
@@ -59,38 +63,53 @@ static uint64_t cell_at(const char *at, int64_t bytes) {
   return value;
 }
 
-/* The window of one ring as of `now_ms`: see rings.py for the formula. */
-static double ring_total(const Ring *ring, const char *cells, int64_t base_ms, int64_t now_ms) {
-  const int64_t at_ms = now_ms - ring->lag_ms, lagging = ring->lag_ms > 0;
-  const int64_t base = floor_div(base_ms, ring->width_ms);
-  const int64_t ahead = floor_div(at_ms, ring->width_ms) - base;
-  const int64_t passed = floor_mod(at_ms, ring->width_ms);
+/* Where the buckets of rings of one kind stand in a value, and how far the newest has come. */
+typedef struct {
+  int64_t width_ms, lag_ms, slots; /* of the kind */
+  int64_t newest;                  /* slot of the base bucket; each slot before it is one older */
+  int64_t ahead;                   /* buckets from the base's to the one of now */
+  double left, passed;             /* of the bucket of now, shares */
+} Turn;
+
+static void turn_to(Turn *turn, const Ring *ring, int64_t base_ms, int64_t now_ms) {
+  if (turn->width_ms == ring->width_ms && turn->lag_ms == ring->lag_ms && turn->slots == ring->slots)
+    return; /* divisions are most of what a ring costs */
+  int64_t passed, rest;
+  const int64_t width_ms = ring->width_ms, base = floor_div(base_ms, width_ms, &rest);
+  turn->width_ms = width_ms;
+  turn->lag_ms = ring->lag_ms;
+  turn->slots = ring->slots;
+  turn->ahead = floor_div(now_ms - ring->lag_ms, width_ms, &passed) - base;
+  floor_div(base, ring->slots, &turn->newest);
+  turn->left = (double)(width_ms - passed) / (double)width_ms;
+  turn->passed = (double)passed / (double)width_ms;
+}
+
+/* The window of one ring: see rings.py for the formula. */
+static double ring_total(const Ring *ring, const Turn *turn, const char *cells) {
+  const int64_t lagging = ring->lag_ms > 0;
   int64_t whole = 0, oldest = 0, newest = 0;
-  int64_t behind = floor_mod(base, ring->slots); /* of slot 0; each next slot is one less */
+  int64_t age = turn->newest + turn->ahead; /* of slot 0; each next slot is one less */
   for (int64_t slot = 0; slot < ring->slots; slot++) {
-    const int64_t age = behind + ahead;
     const int64_t value = (int64_t)cell_at(cells + slot * ring->cell_bytes, ring->cell_bytes);
-    if (age >= lagging && age < ring->buckets) whole += value;
-    if (age == ring->buckets) oldest += value;
-    if (age == 0) newest += value;
-    behind = behind == 0 ? ring->slots - 1 : behind - 1;
+    whole += age >= lagging && age < ring->buckets ? value : 0;
+    oldest += age == ring->buckets ? value : 0;
+    newest += age == 0 ? value : 0;
+    age += slot == turn->newest ? ring->slots - 1 : -1;
   }
   double total = (double)whole;
-  total += (double)(ring->width_ms - passed) / (double)ring->width_ms * (double)oldest;
-  if (lagging) total += (double)passed / (double)ring->width_ms * (double)newest;
+  total += turn->left * (double)oldest;
+  if (lagging) total += turn->passed * (double)newest;
   return total;
 }
 
-static uint64_t ring_union(const Ring *ring, const char *cells, int64_t base_ms, int64_t now_ms) {
-  const int64_t base = floor_div(base_ms, ring->width_ms);
-  const int64_t ahead = floor_div(now_ms, ring->width_ms) - base;
-  int64_t behind = floor_mod(base, ring->slots);
+static uint64_t ring_union(const Ring *ring, const Turn *turn, const char *cells) {
+  int64_t age = turn->newest + turn->ahead;
   uint64_t merged = 0;
   for (int64_t slot = 0; slot < ring->slots; slot++) {
-    const int64_t age = behind + ahead;
     if (age >= 0 && age <= ring->buckets)
       merged |= cell_at(cells + slot * ring->cell_bytes, ring->cell_bytes);
-    behind = behind == 0 ? ring->slots - 1 : behind - 1;
+    age += slot == turn->newest ? ring->slots - 1 : -1;
   }
   return merged;
 }
@@ -126,15 +145,17 @@ static int fold_value(PyObject *raw, const char *head, Py_ssize_t size, int64_t 
   const char *value = PyBytes_AS_STRING(raw);
   if (memcmp(value, head, HEAD_BYTES) != 0) return 0;
   const int64_t base_ms = i64_at(value + BASE_AT);
+  Turn turn = {.width_ms = 0};
   for (Py_ssize_t at = 0; at < ring_count; at++)
     if (!rings[at].distinct) part[rings[at].column] = 0.0;
   for (Py_ssize_t at = 0; at < ring_count; at++) {
     const Ring *ring = &rings[at];
     const char *cells = value + ring->offset;
+    turn_to(&turn, ring, base_ms, now_ms);
     if (ring->distinct)
-      bitmaps[ring->column] |= ring_union(ring, cells, base_ms, now_ms);
+      bitmaps[ring->column] |= ring_union(ring, &turn, cells);
     else
-      part[ring->column] += (double)ring->sign * ring_total(ring, cells, base_ms, now_ms);
+      part[ring->column] += (double)ring->sign * ring_total(ring, &turn, cells);
   }
   /* A counter may have two rings; what they come to is added once, as numpy does. */
   for (Py_ssize_t at = 0; at < ring_count; at++)

@@ -64,14 +64,15 @@ def fold_plan(layout: Layout, horizon_ms: int, place: Mapping[str, int]) -> Fold
                 column.counter.ring.buckets,
                 block.rings.slots,
                 column.counter.ring.width_ms,
-                column.counter.ring.lag_ms,
+                0 if block.distinct else column.counter.ring.lag_ms,  # as `Rings.unions`
                 column.sign,
                 place[column.counter.name],
             )
             for at, column in enumerate(block.columns)
         ]
-        # What was counted before what was withdrawn, as `Layout.windows` adds them.
-        rings += sorted(of_block, key=lambda ring: -ring[7])
+        # What was counted before what was withdrawn, as `Layout.windows` adds them; then alike ones
+        # beside each other, for which the kernel finds the buckets once.
+        rings += sorted(of_block, key=lambda ring: (-ring[7], ring[5], ring[6]))
     first = int(layout.dtype.fields["last"][1]) if layout.last else 0
     lasts = [
         (first + 8 * at, counter.ring.window_ms, place[counter.name])

@@ -24,7 +24,7 @@ __all__ = ["Network", "Proxy", "Toxic", "ToxiproxyError", "put_links"]
 
 TIMEOUT_S = 2.0
 # What it took off a link it lets pass first, and a toxic may hold that for seconds.
-TAKEN_OFF_S = 15.0
+TAKEN_OFF_S = 60.0
 
 Direction = Literal["upstream", "downstream"]
 
