@@ -170,7 +170,7 @@ static int fold_value(PyObject *raw, const char *head, Py_ssize_t size, int64_t 
 }
 
 /* Adds the values of one entity; 0 with an exception set. What is not of the layout goes to
-   `foreign` as (entity, row, value). `asked` is a list of (row, name). */
+   `foreign` as (entity, row, value). `asked` is a list of (row, place in `found`). */
 static int fold_entity(PyObject *layout, Py_ssize_t entity, PyObject *asked, PyObject *found,
                        Py_ssize_t rows, Py_ssize_t width, const int64_t *now_ms, double *values,
                        uint64_t *bitmaps, double *part, char *live, PyObject *foreign) {
@@ -208,17 +208,17 @@ static int fold_entity(PyObject *layout, Py_ssize_t entity, PyObject *asked, PyO
   for (Py_ssize_t at = 0; at < PyList_GET_SIZE(asked); at++) {
     PyObject *ask = PyList_GET_ITEM(asked, at);
     if (!PyTuple_CheckExact(ask) || PyTuple_GET_SIZE(ask) != 2) {
-      PyErr_SetString(PyExc_TypeError, "asked holds (row, name) pairs");
+      PyErr_SetString(PyExc_TypeError, "asked holds (row, place) pairs");
       goto failed;
     }
     const Py_ssize_t row = PyLong_AsSsize_t(PyTuple_GET_ITEM(ask, 0));
-    if (row < 0 || row >= rows) {
-      if (!PyErr_Occurred()) PyErr_SetString(PyExc_IndexError, "there is no such row");
+    const Py_ssize_t place = PyLong_AsSsize_t(PyTuple_GET_ITEM(ask, 1));
+    if (row < 0 || row >= rows || place < 0 || place >= PyList_GET_SIZE(found)) {
+      if (!PyErr_Occurred()) PyErr_SetString(PyExc_IndexError, "there is no such row, or value");
       goto failed;
     }
-    PyObject *raw = PyDict_GetItemWithError(found, PyTuple_GET_ITEM(ask, 1));
-    if (!raw && PyErr_Occurred()) goto failed;
-    if (!raw || raw == Py_None ||
+    PyObject *raw = PyList_GET_ITEM(found, place);
+    if (raw == Py_None ||
         fold_value(raw, head, size, horizon_ms, rings, ring_count, lasts, last_count, now_ms[row],
                    values + row * width, bitmaps + row * width, part, live + row))
       continue;
@@ -237,7 +237,7 @@ failed:
 PyDoc_STRVAR(fold_doc,
              "fold(layouts, width, asked, found, now_ms, values, bitmaps, live) -> list\n\n"
              "Add what one source found. By entity, `layouts` has (head, size, horizon_ms, rings,\n"
-             "lasts) and `asked` (row, name) pairs; `found` is value, or None, by name; `live` has\n"
+             "lasts) and `asked` (row, place) pairs, of values, or None, in `found`; `live` has\n"
              "shape (entities, rows). Returns what is not of its layout, untouched, as (entity, row,\n"
              "value).");
 
@@ -246,7 +246,7 @@ static PyObject *fold(PyObject *self, PyObject *args) {
   PyObject *layouts, *asked, *found, *now_of, *values_of, *bitmaps_of, *live_of;
   Py_ssize_t width;
   if (!PyArg_ParseTuple(args, "O!nO!O!OOOO", &PyList_Type, &layouts, &width, &PyList_Type, &asked,
-                        &PyDict_Type, &found, &now_of, &values_of, &bitmaps_of, &live_of))
+                        &PyList_Type, &found, &now_of, &values_of, &bitmaps_of, &live_of))
     return NULL;
   const Py_ssize_t entities = PyList_GET_SIZE(layouts), rows = PyObject_Length(now_of);
   if (rows < 0) return NULL;

@@ -3,8 +3,8 @@ from typing import Any
 def fold(
     layouts: list[Any],
     width: int,
-    asked: list[list[tuple[int, str]]],
-    found: dict[str, bytes | None],
+    asked: list[list[tuple[int, int]]],
+    found: list[bytes | None],
     now_ms: Any,
     values: Any,
     bitmaps: Any,

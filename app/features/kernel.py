@@ -89,8 +89,8 @@ def fold_plan(layout: Layout, horizon_ms: int, place: Mapping[str, int]) -> Fold
 
 def fold(
     plans: list[FoldPlan],
-    asked: list[list[tuple[int, str]]],
-    found: dict[str, bytes | None],
+    asked: list[list[tuple[int, int]]],
+    found: list[bytes | None],
     now_ms: Int64s,
     *,
     values: Float64s,
@@ -101,8 +101,8 @@ def fold(
 
     Args:
         plans: of each entity's values.
-        asked: row and key of each attempt that asks, by entity.
-        found: values by key; None, or nothing, for what is not there.
+        asked: row of each attempt that asks, and which of `found` it asks for, by entity.
+        found: values; None for what is not there.
         now_ms: as of when, shape (rows,).
         values: shape (rows, counters).
         bitmaps: shape (rows, counters).

@@ -89,12 +89,13 @@ class Reply(msgspec.Struct, frozen=True):
 
     Attributes:
         region: whose source it is.
-        values: by key, of the shards that answered; None, or nothing, for what is not there.
+        values: in the order of `Merge.names`; None for what is not there. What stands for the keys
+            of a shard that cannot be used is not looked at.
         shards: what each shard says of itself, or why it cannot be used.
     """
 
     region: str
-    values: dict[str, bytes | None]
+    values: Sequence[bytes | None]
     shards: tuple[Applied | RungError, ...]
 
 
@@ -108,11 +109,11 @@ class _Found(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """What one source answered: by entity, row and key of whom it was asked for."""
+    """What one source answered: by entity, the row of who asks, and which of the values it is."""
 
     region: str
-    asked: list[list[tuple[int, str]]]
-    values: dict[str, bytes | None]
+    asked: list[list[tuple[int, int]]]
+    values: list[bytes | None]
 
 
 class MergePlan:
@@ -168,16 +169,19 @@ class Merge:
         rows, entities = len(asks), len(plan.entities)
         self._plan = plan
         self._amount = np.array([ask.amount for ask in asks])
-        self._keys: list[list[tuple[int, str]]] = [[] for _ in plan.entities]
+        self._names: dict[str, int] = {}  # and which it is
+        self._asked: list[list[tuple[int, int]]] = [[] for _ in plan.entities]
         mapped: list[bool] = []
+        names = self._names
         for row, ask in enumerate(asks):
             ids, prefixes = ask.ids, plan.prefixes(ask.tenant)
-            for entity, prefix, keys in zip(plan.entities, prefixes, self._keys, strict=True):
+            for entity, prefix, asked in zip(plan.entities, prefixes, self._asked, strict=True):
                 id = ids.get(entity)
                 mapped.append(id is not None)
                 if id is not None:
-                    keys.append((row, prefix + id))
+                    asked.append((row, names.setdefault(prefix + id, len(names))))
         self._mapped = np.array(mapped, dtype=bool).reshape(rows, entities)
+        self._whole = self._mapped.astype(np.int64)  # numpy adds its like to it in a tenth
         self._values = np.zeros((rows, plan.width))
         self._bitmaps = np.zeros((rows, plan.width), dtype=np.uint64)
         self._live = np.zeros((entities, rows), dtype=bool)
@@ -189,23 +193,21 @@ class Merge:
 
     def names(self) -> list[str]:
         """Every key of the batch, once."""
-        return list(dict.fromkeys([name for keys in self._keys for _, name in keys]))
+        return list(self._names)
 
     def add(self, reply: Reply) -> None:
         """Take one source's answer in."""
-        shards = len(reply.shards)
+        shards, values = len(reply.shards), list(reply.values)
         usable = [self._noted(reply.region, at, own) for at, own in enumerate(reply.shards)]
         if all(usable):
-            self._answered += self._mapped
-            self._parts.append(_Part(reply.region, self._keys, reply.values))
+            self._answered += self._whole
+            self._parts.append(_Part(reply.region, self._asked, values))
             return
-        asked = [
-            [(row, name) for row, name in keys if usable[shard_of(name, shards)]]
-            for keys in self._keys
-        ]
+        there = [usable[shard_of(name, shards)] for name in self._names]
+        asked = [[one for one in of_entity if there[one[1]]] for of_entity in self._asked]
         for at, of_entity in enumerate(asked):
             self._answered[[row for row, _ in of_entity], at] += 1
-        self._parts.append(_Part(reply.region, asked, reply.values))
+        self._parts.append(_Part(reply.region, asked, values))
 
     def _noted(self, region: str, shard: int, own: Applied | RungError) -> bool:
         if isinstance(own, RungError):
@@ -219,7 +221,7 @@ class Merge:
     def _merge(self, as_of_ms: Int64s) -> None:
         """Merge what all sources have, the sources in their order."""
         if not kernel.BUILT:
-            for at in range(len(self._keys)):
+            for at in range(len(self._asked)):
                 parts = enumerate(self._parts)
                 self._merge_found(at, [one for of in parts for one in _found(*of, at)], as_of_ms)
             return
@@ -337,6 +339,6 @@ class Merge:
 def _found(source: int, part: _Part, entity: int) -> list[_Found]:
     return [
         _Found(source, part.region, row, raw)
-        for row, name in part.asked[entity]
-        if (raw := part.values.get(name)) is not None
+        for row, at in part.asked[entity]
+        if (raw := part.values[at]) is not None
     ]

@@ -45,9 +45,9 @@ __all__ = [
 
 
 class _Part(NamedTuple):
-    """What one shard is asked for: the names of counters, and the command."""
+    """What one shard is asked for: which of the counters, and the command."""
 
-    names: Sequence[str]
+    places: Sequence[int]
     command: Packed
 
 
@@ -55,16 +55,20 @@ class Wanted:
     """Counters that every source is asked for; each command is made once for all of them."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
+        self.names = names
         self._parts: dict[int, list[_Part]] = {}  # by number of shards
 
     def parts(self, shards: int) -> list[_Part]:
         """What each of so many shards is asked for."""
         found = self._parts.get(shards)
         if found is None:
+            place = {name: at for at, name in enumerate(self.names)} if shards > 1 else {}
             found = [
-                _Part(of_shard, packed(("MGET", APPLIED_KEY, *of_shard)))
-                for of_shard in by_shard(self._names, shards)
+                _Part(
+                    [place[name] for name in of_shard] if place else range(len(of_shard)),
+                    packed(("MGET", APPLIED_KEY, *of_shard)),
+                )
+                for of_shard in by_shard(self.names, shards)
             ]
             self._parts[shards] = found
         return found
@@ -96,7 +100,8 @@ class Source:
         parts = wanted.parts(len(self._counters))
         return SourceRead(
             self,
-            [part.names for part in parts],
+            len(wanted.names),
+            [part.places for part in parts],
             [
                 shard.submit_packed(part.command)
                 for shard, part in zip(self._counters, parts, strict=True)
@@ -148,31 +153,38 @@ class SourceRead:
         replies: futures of its shards; all of them are there before `reply`.
     """
 
-    __slots__ = ("_parts", "_source", "replies")
+    __slots__ = ("_places", "_source", "_wanted", "replies")
 
     def __init__(
         self,
         source: Source,
-        parts: Sequence[Sequence[str]],
+        wanted: int,
+        places: Sequence[Sequence[int]],
         replies: Sequence[asyncio.Future[Any]],
     ) -> None:
         self._source = source
-        self._parts = parts
+        self._wanted = wanted
+        self._places = places
         self.replies = replies
 
     def reply(self) -> Reply:
         """What came. What a shard cannot give is left out, with the reason."""
-        values: dict[str, bytes | None] = {}
+        values: list[bytes | None] = [None] * self._wanted
         shards: list[Applied | RungError] = []
-        for names, reply in zip(self._parts, self.replies, strict=True):
+        for places, reply in zip(self._places, self.replies, strict=True):
             if not came(reply):
                 shards.append(cast("RungError", reply.exception()))
                 continue
             marker, *found = reply.result()
             said = self._source.applied(marker)
             shards.append(said)
-            if not isinstance(said, RungError):
-                values.update(zip(names, found, strict=True))
+            if isinstance(said, RungError):
+                continue
+            if len(found) == self._wanted:  # all of them, in their order
+                values = found
+                continue
+            for at, value in zip(places, found, strict=True):
+                values[at] = value
         return Reply(self._source.region, values, tuple(shards))
 
 

@@ -115,7 +115,8 @@ class Counters:
         return read_merged([self], ids, amount, now_ms)
 
     def reply(self, names, now_ms):
-        found = {name: self.values[name].tobytes() for name in names if name in self.values}
+        held = self.values
+        found = [held[name].tobytes() if name in held else None for name in names]
         own = Applied(generation="g", ready=True, as_of_ms=now_ms, positions={})
         return Reply("here", found, (own,))
 
@@ -124,7 +125,7 @@ def read_merged(sources, ids, amount, now_ms):
     """One read of several stores; None is one that fails."""
     merge = Merge(PLAN, [Ask("t", ids, amount)])
     for source in sources:
-        failed = Reply("there", {}, (DependencyTimeout("25 ms", dependency="there"),))
+        failed = Reply("there", (), (DependencyTimeout("25 ms", dependency="there"),))
         merge.add(failed if source is None else source.reply(merge.names(), now_ms))
     return merge.results(now_ms)[0]
 

@@ -14,7 +14,7 @@ from app.features.applier import Applied
 from app.features.countable import Countable, events_of
 from app.features.events import Counted
 from app.features.merge import Ask, Merge, MergePlan, Reply
-from app.features.packed import key, layouts_of
+from app.features.packed import layouts_of
 from app.features.rings import Ring
 from app.features.spec import (
     HOUR_MS,
@@ -131,9 +131,8 @@ def merged(log, *, batch):
     reading = Merge(MergePlan(FEATURES), [Ask(TENANT, {Entity.CARD: CARD}, math.nan)])
     for number, region in enumerate(REGIONS):
         value = applied([one for one in log if one.region == number], batch=batch)
-        values = {} if value is None else {key(TENANT, Entity.CARD, CARD): value}
         marker = Applied(generation="g", ready=True, as_of_ms=NOW_MS, positions={})
-        reading.add(Reply(region, values, (marker,)))
+        reading.add(Reply(region, [value], (marker,)))
     (streaming,) = reading.results(NOW_MS)
     return streaming
 

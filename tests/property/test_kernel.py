@@ -50,8 +50,8 @@ def merged(features, replies, now_ms, amount):
     some = {entity: IDS[entity] for entity in (Entity.CARD, Entity.MERCHANT)}
     asks = [Ask("t", IDS, amount), Ask("t", some, amount * 2), Ask("t", {}, amount)]
     merge = Merge(MergePlan(features), asks)
-    for reply in replies:
-        merge.add(reply)
+    for region, found, shards in replies:
+        merge.add(Reply(region, [found.get(name) for name in merge.names()], shards))
     return merge.results(np.array([now_ms, now_ms + 977, now_ms]), read_ms=now_ms)
 
 
@@ -68,7 +68,7 @@ def test_merging_gives_the_same_bits_as_numpy(seed, sources, shards, spread_days
     own = Applied(generation="g", ready=True, as_of_ms=T0, positions={})
     away = SourceUnavailable("away", dependency="r")
     replies = [
-        Reply(
+        (
             f"r{at}",
             random_values(features, rng, spread_ms=int(spread_days * DAY_MS)),
             tuple(own if rng.random() < 0.8 else away for _ in range(shards)),
@@ -123,11 +123,10 @@ def test_a_value_that_is_not_of_the_layout_is_handed_back_untouched(spoiled):
     values = np.zeros((1, len(counters)))
     bitmaps = np.zeros((1, len(counters)), dtype=np.uint64)
     live = np.zeros((1, 1), dtype=bool)
-    name = key("t", entity, "x")
     foreign = kernel.fold(
         [plan],
-        [[(0, name)]],
-        {name: spoiled},
+        [[(0, 0)]],
+        [spoiled],
         np.array([T0]),
         values=values,
         bitmaps=bitmaps,
@@ -145,12 +144,11 @@ def test_a_row_or_an_array_that_does_not_fit_is_refused():
     plan = kernel.fold_plan(reader.layout, REFERENCE.horizon_ms(entity), place)
     width = len(place)
 
-    def fold(row=0, rows=1, wide=width, plan=plan, plans=1):
-        name = key("t", entity, "x")
+    def fold(*, row=0, place=0, rows=1, wide=width, plan=plan, plans=1):
         return kernel.fold(
             [plan] * plans,
-            [[(row, name)]],
-            {name: reader.layout.blank(1).tobytes()},
+            [[(row, place)]],
+            [reader.layout.blank(1).tobytes()],
             np.array([T0]),
             values=np.zeros((rows, wide)),
             bitmaps=np.zeros((rows, wide), dtype=np.uint64),
@@ -162,6 +160,10 @@ def test_a_row_or_an_array_that_does_not_fit_is_refused():
         fold(row=1)
     with pytest.raises(IndexError):
         fold(row=-2)
+    with pytest.raises(IndexError):
+        fold(place=1)
+    with pytest.raises(IndexError):
+        fold(place=-1)
     with pytest.raises(ValueError, match="smaller than the plan"):
         fold(rows=0)
     with pytest.raises(ValueError, match="does not fit"):

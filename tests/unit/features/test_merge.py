@@ -41,10 +41,14 @@ def name(entity):
     return key("t", entity, IDS[entity])
 
 
+def add(merge, region, found, shards):
+    merge.add(Reply(region, [found.get(name) for name in merge.names()], shards))
+
+
 def merged(*replies, ids=IDS, amount=500.0):
     merge = Merge(MergePlan(REFERENCE), [Ask("t", ids, amount)])
     for reply in replies:
-        merge.add(reply)
+        add(merge, *reply)
     (result,) = merge.results(NOW_MS)
     return result
 
@@ -60,7 +64,7 @@ def states(streaming):
 def test_totals_add_and_bitmaps_unite_over_the_regions():
     here = {name(Entity.CARD): value(Entity.CARD, attempts=2, devices=(1, 2))}
     there = {name(Entity.CARD): value(Entity.CARD, attempts=3, devices=(2, 3, 4))}
-    found = merged(Reply("us-east-1", here, (own(),)), Reply("eu-west-1", there, (own(),)))
+    found = merged(("us-east-1", here, (own(),)), ("eu-west-1", there, (own(),)))
     assert inputs(found)["card_attempted_1h"] == 5
     assert inputs(found)["card_devices_24h"] == 4
     assert inputs(found)["amount_to_card_mean"] == 5.0
@@ -69,7 +73,7 @@ def test_totals_add_and_bitmaps_unite_over_the_regions():
 
 def test_each_state_is_what_it_is_called():
     here = {name(Entity.CARD): value(Entity.CARD, attempts=1)}
-    found = merged(Reply("us-east-1", here, (own(),)))
+    found = merged(("us-east-1", here, (own(),)))
     assert states(found)[Entity.CARD] == b"present"
     assert states(found)[Entity.DEVICE] == b"never_seen"
     assert states(found)[Entity.EMAIL] == b"not_mapped"
@@ -80,13 +84,13 @@ def test_each_state_is_what_it_is_called():
 def test_a_value_that_is_past_its_horizon_was_never_seen():
     long_ago = NOW_MS - REFERENCE.horizon_ms(Entity.CARD) - 1
     here = {name(Entity.CARD): value(Entity.CARD, attempts=1, at_ms=long_ago)}
-    found = merged(Reply("us-east-1", here, (own(),)))
+    found = merged(("us-east-1", here, (own(),)))
     assert states(found)[Entity.CARD] == b"never_seen"
 
 
 def test_without_one_region_the_others_count_and_the_share_says_so():
     here = {name(Entity.CARD): value(Entity.CARD, attempts=2)}
-    found = merged(Reply("us-east-1", here, (own(),)), Reply("eu-west-1", {}, (AWAY,)))
+    found = merged(("us-east-1", here, (own(),)), ("eu-west-1", {}, (AWAY,)))
     assert inputs(found)["card_attempted_1h"] == 2
     assert (found.regions_present, found.missing) == (0.5, {"regions"})
     assert set(found.positions) == {"us-east-1/0"}
@@ -94,8 +98,8 @@ def test_without_one_region_the_others_count_and_the_share_says_so():
 
 def test_of_three_regions_two_may_be_away_but_that_is_most_of_them():
     here = {name(Entity.CARD): value(Entity.CARD, attempts=2)}
-    replies = [Reply("us-east-1", here, (own(),)), *(Reply(at, {}, (AWAY,)) for at in ("eu", "ap"))]
-    one_away = merged(replies[0], Reply("eu", {}, (own(),)), replies[2])
+    replies = [("us-east-1", here, (own(),)), *((at, {}, (AWAY,)) for at in ("eu", "ap"))]
+    one_away = merged(replies[0], ("eu", {}, (own(),)), replies[2])
     assert one_away.missing == {"regions"}
     assert one_away.regions_present == 2 / 3
     assert merged(*replies).missing == {"regions", "most_regions"}
@@ -104,9 +108,7 @@ def test_of_three_regions_two_may_be_away_but_that_is_most_of_them():
 def test_an_entity_that_most_regions_lack_is_not_hidden_by_those_that_all_have():
     gone = shard_of(name(Entity.DEVICE), 3)
     lacking = tuple(AWAY if shard == gone else own() for shard in range(3))
-    found = merged(
-        Reply("us-east-1", {}, (own(),) * 3), Reply("eu", {}, lacking), Reply("ap", {}, lacking)
-    )
+    found = merged(("us-east-1", {}, (own(),) * 3), ("eu", {}, lacking), ("ap", {}, lacking))
     assert found.regions_present > 0.5
     assert found.missing == {"regions", "most_regions"}
 
@@ -117,7 +119,7 @@ def test_what_lives_on_a_shard_that_is_away_is_unavailable_and_the_rest_is_not()
     assert shards[Entity.CARD] != gone, "ids that live apart"
     here = {name(Entity.CARD): value(Entity.CARD, attempts=2)}
     replies = tuple(AWAY if shard == gone else own() for shard in range(3))
-    found = merged(Reply("us-east-1", here, replies))
+    found = merged(("us-east-1", here, replies))
     assert states(found)[Entity.CARD] == b"present"
     assert states(found)[Entity.DEVICE] == b"unavailable"
     assert math.isnan(inputs(found)["device_attempted_1h"])
@@ -126,7 +128,7 @@ def test_what_lives_on_a_shard_that_is_away_is_unavailable_and_the_rest_is_not()
 
 
 def test_where_nothing_answers_the_first_reason_is_given():
-    assert merged(Reply("us-east-1", {}, (AWAY,))) is AWAY
+    assert merged(("us-east-1", {}, (AWAY,))) is AWAY
 
 
 def test_a_value_that_cannot_be_read_is_unavailable_and_spoils_no_other():
@@ -134,32 +136,31 @@ def test_a_value_that_cannot_be_read_is_unavailable_and_spoils_no_other():
         name(Entity.CARD): b"not a value",
         name(Entity.MERCHANT): value(Entity.MERCHANT, attempts=1),
     }
-    found = merged(Reply("us-east-1", broken, (own(),)))
+    found = merged(("us-east-1", broken, (own(),)))
     assert states(found)[Entity.CARD] == b"unavailable"
     assert states(found)[Entity.MERCHANT] == b"present"
-    only = merged(Reply("us-east-1", broken, (own(),)), ids={Entity.CARD: "tok_1"})
+    only = merged(("us-east-1", broken, (own(),)), ids={Entity.CARD: "tok_1"})
     assert isinstance(only, DependencyCorrupt)
 
 
 def test_the_age_is_that_of_the_oldest_counters_in_use():
-    found = merged(Reply("us-east-1", {}, (own(),)), Reply("eu-west-1", {}, (own(NOW_MS - 1_500),)))
+    found = merged(("us-east-1", {}, (own(),)), ("eu-west-1", {}, (own(NOW_MS - 1_500),)))
     assert found.age_ms == 1_500
 
 
 @pytest.mark.parametrize("amount", [math.nan])
 def test_without_an_amount_only_what_needs_it_has_no_value(amount):
     here = {name(Entity.CARD): value(Entity.CARD, attempts=2)}
-    found = inputs(merged(Reply("us-east-1", here, (own(),)), amount=amount))
+    found = inputs(merged(("us-east-1", here, (own(),)), amount=amount))
     assert math.isnan(found["amount_to_card_mean"])
     assert found["card_amount_mean_30d"] == 100.0
 
 
 def test_attempts_of_one_batch_may_be_read_as_of_different_moments():
     found = {name(Entity.CARD): value(Entity.CARD, attempts=2)}
-    reply = Reply("us-east-1", found, (own(),))
     moments = np.array([NOW_MS, NOW_MS + 2 * 3_600_000])
     merge = Merge(MergePlan(REFERENCE), [Ask("t", IDS, 500.0), Ask("t", IDS, 500.0)])
-    merge.add(reply)
+    add(merge, "us-east-1", found, (own(),))
     soon, later = merge.results(moments, read_ms=NOW_MS + 250)
     assert [inputs(one)["card_attempted_1h"] for one in (soon, later)] == [2, 0]
     assert [inputs(one)["card_attempted_24h"] for one in (soon, later)] == [2, 2]
