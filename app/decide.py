@@ -160,11 +160,18 @@ class Decider:
         deadline = _earliest(batch)
         descents = await self._descents(batch, deadline, way.highest)
         claims = await self._claimed(claiming, deadline, batch)
+        before = list(map(self._before, claims))
+        new = [at for at, known in enumerate(before) if known is None]
+        made = iter(self._made([(batch[at], descents[at]) for at in new]))
         decided: list[tuple[Made, Answered]] = []
-        results = [
-            self._result(asked, descent, claim, decided)
-            for asked, descent, claim in zip(batch, descents, claims, strict=True)
-        ]
+        results: list[Answered | Exception] = []
+        for known in before:
+            one = next(made) if known is None else known
+            if isinstance(one, (Answered, Exception)):
+                results.append(one)
+                continue
+            decided.append(one)
+            results.append(one[1])
         self._keep(decided)
         self._sent(
             partial(
@@ -178,21 +185,24 @@ class Decider:
         """Assess on the last rung, answer, claim."""
         deadline = _earliest(batch)
         descents = await self._descents(batch, deadline, RungName.TIER_DEFAULT)
-        made = [self._made(*both) for both in zip(batch, descents, strict=True)]
+        made = self._made(list(zip(batch, descents, strict=True)))
         entries = [
-            Entry(_id(asked), one[1].body)
-            for asked, one in zip(batch, made, strict=True)
-            if not isinstance(one, Exception)
+            Entry(_id(one[0].asked), one[1].body) for one in made if not isinstance(one, Exception)
         ]
         if not entries:
             return [one for one in made if isinstance(one, Exception)]
         claiming = self._sent(partial(self._claims.enter_all, entries))
         claims = iter(await self._claimed(claiming, deadline, entries))
         decided: list[tuple[Made, Answered]] = []
-        results = [
-            one if isinstance(one, Exception) else self._new(one, next(claims), decided)
-            for one in made
-        ]
+        results: list[Answered | Exception] = []
+        for one in made:
+            if isinstance(one, Exception):
+                results.append(one)
+                continue
+            before = self._before(next(claims))
+            if before is None:
+                decided.append(one)
+            results.append(one[1] if before is None else before)
         self._keep(decided)
         return results
 
@@ -203,39 +213,12 @@ class Decider:
             [one.candidate for one in batch], deadline, highest=highest, because=Reason.PRESSURE
         )
 
-    def _result(
-        self,
-        asked: Asked,
-        descent: Descent | RequestError,
-        claim: Claim,
-        decided: list[tuple[Made, Answered]],
-    ) -> Answered | Exception:
-        """What comes of an attempt that has its claim; what is new is among `decided`, too."""
+    def _before(self, claim: Claim) -> Answered | Conflict | None:
+        """What there is to say of an attempt that was sent before; None of a new one."""
         try:
-            if (before := answered_before(claim, self._telemetry)) is not None:
-                return before
+            return answered_before(claim, self._telemetry)
         except Conflict as conflict:
             return conflict
-        made = self._made(asked, descent)
-        if isinstance(made, Exception):
-            return made
-        decided.append(made)
-        return made[1]
-
-    def _new(
-        self,
-        made: tuple[Made, Answered],
-        claim: Claim,
-        decided: list[tuple[Made, Answered]],
-    ) -> Answered | Exception:
-        """The answer, which then is among `decided`; or what was answered before."""
-        try:
-            if (before := answered_before(claim, self._telemetry)) is not None:
-                return before
-        except Conflict as conflict:
-            return conflict
-        decided.append(made)
-        return made[1]
 
     def _keep(self, decided: Sequence[tuple[Made, Answered]]) -> None:
         """Record answers, before anybody is told them."""
@@ -243,13 +226,23 @@ class Decider:
             self._making.keep([(made, answered.answer) for made, answered in decided])
 
     def _made(
-        self, asked: Asked, descent: Descent | RequestError
-    ) -> tuple[Made, Answered] | Exception:
-        """The answer; what goes wrong with one goes wrong with no other."""
-        if isinstance(descent, RequestError):
-            return descent
+        self, assessed: Sequence[tuple[Asked, Descent | RequestError]]
+    ) -> list[tuple[Made, Answered] | Exception]:
+        """The answers, in order; what goes wrong with one goes wrong with no other."""
+        made = iter(
+            self._making.weighed(
+                [(asked, one) for asked, one in assessed if isinstance(one, Descent)]
+            )
+        )
+        return [
+            descent if isinstance(descent, RequestError) else self._answered(next(made))
+            for _, descent in assessed
+        ]
+
+    def _answered(self, made: Made | Exception) -> tuple[Made, Answered] | Exception:
+        if isinstance(made, Exception):
+            return made
         try:
-            made = self._making.weighed(asked, descent)
             answer = self._making.answer(made)
             return made, Answered(answer, self._encode(answer))
         except Exception as error:  # noqa: BLE001 - handed to the one who waits

@@ -68,10 +68,12 @@ class Follower(Protocol):
 class _Weighed(NamedTuple):
     """What comes of an assessment: see `Made`."""
 
+    candidate: Candidate
+    descent: Descent
     action: Action
     thresholds: Thresholds | None
     reasons: list[str]
-    withheld: str | None
+    withheld: str | None = None
 
 
 class Making:
@@ -137,27 +139,19 @@ class Making:
             retry=retry,
         )
 
-    def weighed(self, asked: Asked, descent: Descent) -> Made:
-        """Act on an assessment; an approval takes from the stand-in budget."""
-        try:
-            weighed = self._weigh(asked.candidate, descent)
-        except Exception as error:  # noqa: BLE001 - see `bug`
-            self.bug("policy", error)
-            descent = self._last_resort(asked.candidate, Reason.BUG)
-            weighed = self._weigh(asked.candidate, descent)
-        detail = descent.assessment.detail
-        row, scored = detail.get("row"), detail.get("scored")
-        return Made(
-            asked=asked,
-            descent=descent,
-            action=weighed.action,
-            thresholds=weighed.thresholds,
-            reasons=weighed.reasons,
-            withheld=weighed.withheld,
-            versions=self._in_force.versions(),
-            row=row if isinstance(row, Row) else None,
-            scored=scored if isinstance(scored, ModelScore) else None,
-        )
+    def weighed(self, assessed: Sequence[tuple[Asked, Descent]]) -> list[Made | Exception]:
+        """Act on assessments; approvals take from the stand-in budget, together.
+
+        Returns:
+            In order, what was made of each, or what went wrong with it and with no other.
+        """
+        policy, versions = self._in_force.policy(), self._in_force.versions()
+        weighed = [self._weighed(asked, descent, policy) for asked, descent in assessed]
+        self._withhold(weighed, policy)
+        return [
+            one if isinstance(one, Exception) else _made(asked, one, versions)
+            for (asked, _), one in zip(assessed, weighed, strict=True)
+        ]
 
     def answer(self, made: Made) -> Decision:
         """The answer, signed."""
@@ -204,18 +198,46 @@ class Making:
             self.bug("directory", error)
             return None
 
-    def _weigh(self, candidate: Candidate, descent: Descent) -> _Weighed:
-        policy = self._in_force.policy()
-        action, thresholds = act(candidate, descent.assessment, policy)
-        reasons = self._reasons(candidate, descent, action)
-        withheld = None
-        if action is Action.APPROVE and self._stand_in is not None:
-            withheld = self._stand_in.withheld(candidate, descent.rung, policy)
-        if withheld is not None:
-            action, reasons = instead_of_approval(candidate), [withheld, *reasons]
-        return _Weighed(action, thresholds, reasons, withheld)
+    def _weighed(self, asked: Asked, descent: Descent, policy: Policy) -> _Weighed | Exception:
+        """Act on an assessment; on the last rung's where that cannot be done."""
+        try:
+            return self._weigh(asked.candidate, descent, policy)
+        except Exception as error:  # noqa: BLE001 - see `bug`
+            self.bug("policy", error)
+        try:
+            last = self._last_resort(asked.candidate, Reason.BUG)
+            return self._weigh(asked.candidate, last, policy)
+        except Exception as error:  # noqa: BLE001 - handed to the one who waits
+            return error
 
-    def _reasons(self, candidate: Candidate, descent: Descent, action: Action) -> list[str]:
+    def _weigh(self, candidate: Candidate, descent: Descent, policy: Policy) -> _Weighed:
+        action, thresholds = act(candidate, descent.assessment, policy)
+        reasons = self._reasons(candidate, descent, action, policy)
+        return _Weighed(candidate, descent, action, thresholds, reasons)
+
+    def _withhold(self, weighed: list[_Weighed | Exception], policy: Policy) -> None:
+        """Put something else in the place of approvals that there is no room for."""
+        if self._stand_in is None:
+            return
+        approvals = [
+            (at, one)
+            for at, one in enumerate(weighed)
+            if isinstance(one, _Weighed) and one.action is Action.APPROVE
+        ]
+        codes = self._stand_in.withheld(
+            [(one.candidate, one.descent.rung) for _, one in approvals], policy
+        )
+        for (at, one), code in zip(approvals, codes, strict=True):
+            if code is not None:
+                weighed[at] = one._replace(
+                    action=instead_of_approval(one.candidate),
+                    reasons=[code, *one.reasons],
+                    withheld=code,
+                )
+
+    def _reasons(
+        self, candidate: Candidate, descent: Descent, action: Action, policy: Policy
+    ) -> list[str]:
         """Codes, strongest first. A model's refusal is joined by the rules that say the same."""
         if descent.assessment.score is None:
             return list(descent.assessment.reason_codes)
@@ -224,5 +246,21 @@ class Making:
         rules = self._in_force.rules()
         if rules is None:
             return [MODEL_RISK]
-        inputs = rule_inputs(candidate, self._in_force.policy())
+        inputs = rule_inputs(candidate, policy)
         return [MODEL_RISK, *rules.evaluate(inputs).reasons]
+
+
+def _made(asked: Asked, weighed: _Weighed, versions: Versions) -> Made:
+    detail = weighed.descent.assessment.detail
+    row, scored = detail.get("row"), detail.get("scored")
+    return Made(
+        asked=asked,
+        descent=weighed.descent,
+        action=weighed.action,
+        thresholds=weighed.thresholds,
+        reasons=weighed.reasons,
+        withheld=weighed.withheld,
+        versions=versions,
+        row=row if isinstance(row, Row) else None,
+        scored=scored if isinstance(scored, ModelScore) else None,
+    )

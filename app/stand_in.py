@@ -4,7 +4,7 @@
 |---|---|
 | the file is missing or holds something else | made anew, with a whole share |
 | the file cannot be used | each worker keeps a part of the share in its own memory |
-| the lock is not to be had within 2 ms | that approval is withheld |
+| the lock is not to be had within 2 ms | those approvals are withheld |
 | a bug | that approval is withheld |
 
 So the fleet approves within any hour at most the budget, and one share more for each host or file
@@ -16,10 +16,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
@@ -40,6 +41,15 @@ __all__ = ["StandIn"]
 log = logging.getLogger(__name__)
 
 _Lock = Callable[[], AbstractContextManager[None]]
+
+
+class _Take(NamedTuple):
+    """What an approval takes: of a tier's budget and of an instrument's cap, by their names."""
+
+    tier: str
+    instrument: str
+    amount: int
+    budget: StandInBudget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,33 +128,39 @@ class StandIn:
         self.error: str | None = None
         self._held = self._open() or self._private()
 
-    def withheld(self, candidate: Candidate, rung: RungName, policy: Policy) -> str | None:
-        """Enter an approval of a rung, if there is room for it.
+    def withheld(
+        self, approvals: Sequence[tuple[Candidate, RungName]], policy: Policy
+    ) -> list[str | None]:
+        """Enter approvals of rungs, in order, those that there is room for.
 
         Returns:
-            None where the approval stands, or the reason code for which it is withheld. Never
-            raises.
+            Of each, None where the approval stands, or the reason code for which it is withheld.
+            Never raises.
         """
+        found: list[str | None] = [None] * len(approvals)
+        takes: dict[int, _Take] = {}
+        for at, (candidate, rung) in enumerate(approvals):
+            try:
+                take = _take_of(candidate, rung, policy)
+            except Exception as error:  # noqa: BLE001 - a bug costs an approval, never the answer
+                found[at] = self._bug(error)
+            else:
+                if take is not None:
+                    takes[at] = take
+        if not takes:
+            return found
+        held = self._held
         try:
-            weight = policy.weights.of(rung)
-            name = policy.tier_name(candidate.tier)
-            budget = policy.tiers[name].stand_in
-            if not weight or budget is None:
-                return None
-            spent = self._take(
-                candidate, name, budget, math.ceil(priced(candidate, policy) * weight)
-            )
+            with held.lock():  # which costs as much as an approval does without it
+                for at, take in takes.items():
+                    found[at] = self._entered(held, take)
         except LockBusyError:
-            self._telemetry.count("stand_in_withheld", "lock")
-            return STAND_IN_BUDGET
-        except Exception:  # a bug costs an approval, never the answer
-            log.exception("bug in stand_in")
-            self._telemetry.count("bugs", "stand_in")
-            return STAND_IN_BUDGET
-        if spent is None:
-            return None
-        self._telemetry.count("stand_in_withheld", spent.value)
-        return STAND_IN_CARD if spent is Spent.INSTRUMENT else STAND_IN_BUDGET
+            self._telemetry.count("stand_in_withheld", "lock", by=len(takes))
+            found = _withheld_all(found, takes)
+        except Exception as error:  # noqa: BLE001 - as above
+            found = _withheld_all(found, takes)
+            self._bug(error)
+        return found
 
     def refresh(self) -> bool:
         """Look whether the file is still the one that is shared. Returns whether that changed."""
@@ -177,17 +193,27 @@ class StandIn:
             },
         )
 
-    def _take(
-        self, candidate: Candidate, name: str, budget: StandInBudget, amount: int
-    ) -> Spent | None:
-        held = self._held
-        with held.lock():
-            return held.ledger.take(
-                tier=_key(name),
-                instrument=_key(f"{candidate.tenant}:{candidate.ids.get(Entity.CARD, '')}"),
-                amount=amount,
-                limit=held.limit(budget),
+    def _entered(self, held: _Held, take: _Take) -> str | None:
+        """Enter an approval; the code for which it is withheld where there is no room."""
+        try:
+            spent = held.ledger.take(
+                tier=_key(take.tier),
+                instrument=_key(take.instrument),
+                amount=take.amount,
+                limit=held.limit(take.budget),
             )
+        except Exception as error:  # noqa: BLE001 - of this one, not of the others
+            return self._bug(error)
+        if spent is None:
+            return None
+        self._telemetry.count("stand_in_withheld", spent.value)
+        return STAND_IN_CARD if spent is Spent.INSTRUMENT else STAND_IN_BUDGET
+
+    def _bug(self, error: Exception) -> str:
+        """A bug is logged and counted; the code that an approval is withheld for."""
+        log.error("bug in stand_in", exc_info=error)
+        self._telemetry.count("bugs", "stand_in")
+        return STAND_IN_BUDGET
 
     def _open(self) -> _Held | None:
         """The host's ledger, or None and why not."""
@@ -210,6 +236,25 @@ class StandIn:
             parts=self._workers,
             file=None,
         )
+
+
+def _take_of(candidate: Candidate, rung: RungName, policy: Policy) -> _Take | None:
+    """What a rung's approval takes; None where it has no bound."""
+    weight = policy.weights.of(rung)
+    tier = policy.tier_name(candidate.tier)
+    budget = policy.tiers[tier].stand_in
+    if not weight or budget is None:
+        return None
+    return _Take(
+        tier=tier,
+        instrument=f"{candidate.tenant}:{candidate.ids.get(Entity.CARD, '')}",
+        amount=math.ceil(priced(candidate, policy) * weight),
+        budget=budget,
+    )
+
+
+def _withheld_all(found: Sequence[str | None], takes: Container[int]) -> list[str | None]:
+    return [STAND_IN_BUDGET if at in takes else code for at, code in enumerate(found)]
 
 
 def _key(name: str) -> int:

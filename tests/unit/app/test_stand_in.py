@@ -73,7 +73,10 @@ class Host:
         ]
 
     def ask(self, *, worker=0, rung=RungName.RULES, **facts):
-        return self.workers[worker].withheld(candidate_of(**facts), rung, self.policy)
+        return self.ask_all((candidate_of(**facts), rung), worker=worker)[0]
+
+    def ask_all(self, *approvals, worker=0):
+        return self.workers[worker].withheld(approvals, self.policy)
 
     def used(self, worker=0):
         return self.workers[worker].exposure().tiers["standard"].used
@@ -197,5 +200,39 @@ def test_a_lock_that_is_not_to_be_had_withholds_the_approval(host):
 
 def test_a_bug_withholds_the_approval_and_is_counted(host):
     broken = SimpleNamespace(weights=None)
-    assert host.workers[0].withheld(candidate_of(), RungName.RULES, broken) == STAND_IN_BUDGET
+    approval = (candidate_of(), RungName.RULES)
+    assert host.workers[0].withheld([approval], broken) == [STAND_IN_BUDGET]
     assert host.telemetry.counters["bugs\0stand_in"] == 1
+
+
+def test_approvals_together_take_one_after_the_other_until_there_is_no_room(tmp_path):
+    host = Host(tmp_path, policy_of(batch=0.5))
+    approvals = [
+        (candidate_of(amount=amount, card=card), rung)
+        for amount, card, rung in (
+            (600, "tok_00001", RungName.RULES),
+            (500, "tok_00002", RungName.RULES),
+            (10**9, "tok_00003", RungName.FULL),
+            (800, "tok_00004", RungName.BATCH),
+            (1, "tok_00005", RungName.TIER_DEFAULT),
+        )
+    ]
+    assert host.ask_all(*approvals) == [None, STAND_IN_BUDGET, None, None, STAND_IN_BUDGET]
+    assert host.used() == 1_000
+    assert host.ask_all() == []
+
+
+def test_of_approvals_together_a_bug_in_one_withholds_that_one(host):
+    spoiled = (SimpleNamespace(tier="standard"), RungName.RULES)
+    approvals = [(candidate_of(), RungName.RULES), spoiled, (candidate_of(), RungName.RULES)]
+    assert host.ask_all(*approvals) == [None, STAND_IN_BUDGET, None]
+    assert host.telemetry.counters["bugs\0stand_in"] == 1
+    assert host.used() == 800
+
+
+def test_a_lock_that_is_not_to_be_had_withholds_what_needs_it_and_no_more(host):
+    approvals = [(candidate_of(), rung) for rung in (RungName.RULES, RungName.FULL, RungName.RULES)]
+    with host.path.open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert host.ask_all(*approvals) == [STAND_IN_BUDGET, None, STAND_IN_BUDGET]
+    assert host.counted("lock") == 2

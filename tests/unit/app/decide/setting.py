@@ -161,9 +161,9 @@ class ScriptedStandIn:
         self.says = None
         self.asked = []
 
-    def withheld(self, candidate, rung, policy):
-        self.asked.append(rung)
-        return self.says
+    def withheld(self, approvals, policy):
+        self.asked += [rung for _, rung in approvals]
+        return [self.says for _ in approvals]
 
 
 class Pipeline:
