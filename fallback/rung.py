@@ -20,6 +20,9 @@ class RungName(enum.StrEnum):
     RULES = "rules"
     TIER_DEFAULT = "tier_default"
 
+    # An enumeration's own hash is a call into Python, at every look-up.
+    __hash__ = str.__hash__
+
 
 class Action(enum.StrEnum):
     """What the checkout does with the payment attempt. Final: part of the wire."""
@@ -27,6 +30,9 @@ class Action(enum.StrEnum):
     APPROVE = "approve"
     STEP_UP = "step_up"
     DECLINE = "decline"
+
+    # An enumeration's own hash is a call into Python, at every look-up.
+    __hash__ = str.__hash__
 
 
 class Reason(enum.StrEnum):
@@ -43,6 +49,9 @@ class Reason(enum.StrEnum):
     RULES_UNAVAILABLE = "rules_unavailable"
     DISABLED = "disabled"
     BUG = "bug"
+
+    # An enumeration's own hash is a call into Python, at every look-up.
+    __hash__ = str.__hash__
 
 
 class Assessment(NamedTuple):

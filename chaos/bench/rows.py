@@ -71,6 +71,7 @@ ROWS = {
         RowSpec(name="traced", shape=Shape(traced=True)),
         # What a decision sets off runs on other cores, of which a small machine has too few.
         RowSpec(name="applier-off", shape=_AGED, down=_AFTER),
+        RowSpec(name="applier-off-3", shape=replace(_AGED, sources=3), down=_AFTER),
         RowSpec(
             name="applier-off-accelerated",
             shape=replace(_AGED, environment=_AGED.environment + _ACCELERATED.environment),
