@@ -81,7 +81,7 @@ docs/results/bench-hot.json: | $(VENV)/.ready
 hot: setup  ## what a decision costs, beside peers; written into README.md (half an hour, on a machine of its own)
 	@$(HOT)
 	@$(BIN)/stepdown bench hot --row applier-off --row full --seconds 60 --json $(call KEEP,calm)
-	@$(BIN)/stepdown bench overload --row applier-off $(OVERLOAD) --plot docs/results/bench-overload.svg --json $(call KEEP,overload)
+	@$(BIN)/stepdown bench overload --row applier-off-3 $(OVERLOAD) --plot docs/results/bench-overload.svg --json $(call KEEP,overload)
 	@$(BIN)/stepdown bench deadlines --row applier-off --load 0.4 --seconds 15 --json $(call KEEP,deadlines)
 	@$(BIN)/stepdown bench soak --json $(call KEEP,soak)
 	@$(BIN)/stepdown bench page --write README.md
