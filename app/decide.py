@@ -124,9 +124,14 @@ class Decider:
             told=told,
         )
 
-    async def decide(self, batch: Sequence[Asked]) -> None:
-        """Decide attempts that begin together, record the decisions, tell the answers."""
-        self._pressure.begin()
+    async def decide(self, batch: Sequence[Asked], *, behind: int = 0) -> None:
+        """Decide attempts that begin together, record the decisions, tell the answers.
+
+        Args:
+            batch: those that begin.
+            behind: how many others cannot begin yet.
+        """
+        self._pressure.begin(behind)
         ways: dict[_Way, list[Asked]] = {}
         for asked in batch:
             way = _Way(self._pressure.highest(), asked.candidate.retry > 0, asked.deadline_ms)

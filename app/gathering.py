@@ -73,6 +73,11 @@ class Gathering(Generic[ItemT]):
         """Of those that wait, who came first."""
         return self._waiting[0] if self._waiting else None
 
+    @property
+    def behind(self) -> int:
+        """How many wait to begin."""
+        return len(self._waiting)
+
     def add(self, item: ItemT) -> None:
         """Have a request begin, with others of its moment."""
         self._waiting.append(item)

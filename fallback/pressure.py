@@ -12,8 +12,9 @@ queue short:
             else:             depth -= fall
 
 That takes a few ticks. Until then, and whenever more come at once than can be worked on in time,
-requests that begin together stand in for a queue: of them, `together_max` start as the depth says,
-and the rest from the last rung.
+requests that begin together stand in for a queue, behind those that cannot begin yet: of all of
+them, `together_max` start as the depth says, and the rest from the last rung. So the first batch
+that leaves others waiting is a cheap one.
 
 Why the least of several delays: a burst that drains by itself is no overload; a queue that never
 empties is (the signal of CoDel: Nichols and Jacobson, "Controlling Queue Delay", 2012). Why a
@@ -47,7 +48,8 @@ class PressureSettings:
         rise_max: most of that, so that one stall does not empty the upper rungs.
         fall: depth a tick while the delay is short; from the lowest rung to the full one takes
             (rungs - 1) / fall ticks.
-        together_max: requests that begin together and may start above the last rung, at least 1.
+        together_max: requests that begin together, less those that wait meanwhile, which may start
+            above the last rung, at least 1.
     """
 
     target_ms: float = 10.0
@@ -107,9 +109,9 @@ class Pressure:
             self.depth -= settings.fall
         self.depth = min(max(self.depth, 0.0), len(self._rungs) - 1.0)
 
-    def begin(self) -> None:
-        """Requests that come together begin now."""
-        self._together = 0
+    def begin(self, behind: int = 0) -> None:
+        """Requests that come together begin now, while so many others cannot begin yet."""
+        self._together = behind
 
     def highest(self) -> RungName:
         """The rung that the next live request starts from.

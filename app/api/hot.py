@@ -249,7 +249,7 @@ class Front:
         """Read requests that begin together, and have them decided."""
         asked = [one for one in map(self._asked, batch) if one is not None]
         if asked:
-            await self._decider().decide(asked)
+            await self._decider().decide(asked, behind=self._gathering.behind)
 
     def _asked(self, arrived: _Arrived) -> Asked | None:
         """The attempt that a request is about; None where it was refused, or nobody waits."""

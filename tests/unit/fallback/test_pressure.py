@@ -107,6 +107,15 @@ def test_of_those_that_begin_together_only_so_many_start_above_the_last_rung():
     assert pressure.turned_down == 4
 
 
+@pytest.mark.parametrize(("behind", "above"), [(0, 3), (1, 2), (3, 0), (50, 0)])
+def test_the_more_wait_behind_them_the_fewer_start_above_the_last_rung(behind, above):
+    pressure = Pressure(PressureSettings(together_max=3))
+    pressure.begin(behind)
+    assert [pressure.highest() for _ in range(4)].count(RungName.FULL) == above
+    pressure.begin()
+    assert pressure.highest() is RungName.FULL, "of the next that begin nobody waits behind"
+
+
 def test_requests_start_from_the_rungs_that_cost_less_alone():
     pressure = Pressure(SETTINGS, rungs=(RungName.FULL, RungName.TIER_DEFAULT))
     pressure.depth = 0.5

@@ -27,6 +27,7 @@ class FakeDecider:
     def __init__(self):
         self.asked_for = []
         self.batches = []
+        self.behind = []
         self.says = None
         self._let = asyncio.Event()
         self._let.set()
@@ -43,8 +44,9 @@ class FakeDecider:
         self.asked_for.append((attempt, canonical, caller, deadline, deadline_ms, retry))
         return SimpleNamespace(attempt_id=attempt.attempt_id, told=told)
 
-    async def decide(self, batch):
+    async def decide(self, batch, *, behind=0):
         self.batches.append([asked.attempt_id for asked in batch])
+        self.behind.append(behind)
         await self._let.wait()
         for asked in batch:
             asked.told(self.says or self._answered(asked.attempt_id))

@@ -280,6 +280,14 @@ async def test_requests_of_one_moment_are_decided_together_whichever_way_they_ca
     assert [sorted(batch) for batch in caller.decider.batches] == [["a1", "a2", "a3"]]
 
 
+async def test_the_decider_is_told_how_many_cannot_begin_yet(caller):
+    headers = [(b"x-api-key", caller.key.encode()), (b"content-type", b"application/json")]
+    await asyncio.gather(*[caller.take(headers, BODY) for _ in range(100)])
+    sizes = [len(batch) for batch in caller.decider.batches]
+    assert sum(sizes) == 100
+    assert list(zip(sizes, caller.decider.behind, strict=True)) == [(64, 36), (36, 0)]
+
+
 async def test_what_arrives_is_not_looked_at_before_its_batch_begins(caller):
     answers = []
     caller.front.take([], BODY, Waits(answers.append))
