@@ -14,6 +14,7 @@ import pytest
 from app.record.decision import decode_record
 from app.record.follow_up import decode_follow_up
 from app.record.frames import Kind
+from app.record.ring_file import wait_until_written
 from app.streams.journal_tail import JournalTail
 from stepdown_client import CLIENT_DEFAULT, ClientSettings, StepdownClient
 
@@ -30,7 +31,9 @@ def settings(service):
 
 
 def kept(service, kind):
-    tail = JournalTail(service.home / service.region / "journal")
+    folder = service.home / service.region / "journal"
+    wait_until_written(folder)
+    tail = JournalTail(folder)
     found = []
     while records := tail.read(1_000):
         found += [record.payload for record in records if record.kind is kind]
