@@ -151,7 +151,7 @@ class StandIn:
             return found
         held = self._held
         try:
-            with held.lock():  # which costs as much as an approval does without it
+            with held.lock():  # once for all of them: two calls of the kernel
                 for at, take in takes.items():
                     found[at] = self._entered(held, take)
         except LockBusyError:

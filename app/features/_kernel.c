@@ -73,7 +73,7 @@ typedef struct {
 
 static void turn_to(Turn *turn, const Ring *ring, int64_t base_ms, int64_t now_ms) {
   if (turn->width_ms == ring->width_ms && turn->lag_ms == ring->lag_ms && turn->slots == ring->slots)
-    return; /* divisions are most of what a ring costs */
+    return; /* rings of one kind stand beside each other, and have their divisions once */
   int64_t passed, rest;
   const int64_t width_ms = ring->width_ms, base = floor_div(base_ms, width_ms, &rest);
   turn->width_ms = width_ms;

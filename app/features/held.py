@@ -96,7 +96,7 @@ def read_store(
 
     def unusable(problem: str) -> StoreRead:
         held = Held(region=address.region, shard=at, problem=problem)
-        return StoreRead(held, Reply(address.region, (None,), tuple(others)))
+        return StoreRead(held, Reply(address.region, [None], tuple(others)))
 
     try:
         with connect(server, password, name="stepdown-features") as client:
@@ -116,7 +116,7 @@ def read_store(
     except Unreadable as error:
         return unusable(f"{error}.")
     others[at] = applied
-    return StoreRead(held, Reply(address.region, (raw,), tuple(others)))
+    return StoreRead(held, Reply(address.region, [raw], tuple(others)))
 
 
 def _with_value(empty: Held, raw: bytes, reader: Reader, now_ms: int) -> Held:

@@ -95,7 +95,7 @@ class Reply(msgspec.Struct, frozen=True):
     """
 
     region: str
-    values: Sequence[bytes | None]
+    values: list[bytes | None]
     shards: tuple[Applied | RungError, ...]
 
 
@@ -181,7 +181,6 @@ class Merge:
                 if id is not None:
                     asked.append((row, names.setdefault(prefix + id, len(names))))
         self._mapped = np.array(mapped, dtype=bool).reshape(rows, entities)
-        self._whole = self._mapped.astype(np.int64)  # numpy adds its like to it in a tenth
         self._values = np.zeros((rows, plan.width))
         self._bitmaps = np.zeros((rows, plan.width), dtype=np.uint64)
         self._live = np.zeros((entities, rows), dtype=bool)
@@ -197,17 +196,17 @@ class Merge:
 
     def add(self, reply: Reply) -> None:
         """Take one source's answer in."""
-        shards, values = len(reply.shards), list(reply.values)
+        shards = len(reply.shards)
         usable = [self._noted(reply.region, at, own) for at, own in enumerate(reply.shards)]
         if all(usable):
-            self._answered += self._whole
-            self._parts.append(_Part(reply.region, self._asked, values))
+            self._answered += self._mapped
+            self._parts.append(_Part(reply.region, self._asked, reply.values))
             return
         there = [usable[shard_of(name, shards)] for name in self._names]
         asked = [[one for one in of_entity if there[one[1]]] for of_entity in self._asked]
         for at, of_entity in enumerate(asked):
             self._answered[[row for row, _ in of_entity], at] += 1
-        self._parts.append(_Part(reply.region, asked, values))
+        self._parts.append(_Part(reply.region, asked, reply.values))
 
     def _noted(self, region: str, shard: int, own: Applied | RungError) -> bool:
         if isinstance(own, RungError):

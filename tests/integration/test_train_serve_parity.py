@@ -125,7 +125,7 @@ def read_merged(sources, ids, amount, now_ms):
     """One read of several stores; None is one that fails."""
     merge = Merge(PLAN, [Ask("t", ids, amount)])
     for source in sources:
-        failed = Reply("there", (), (DependencyTimeout("25 ms", dependency="there"),))
+        failed = Reply("there", [], (DependencyTimeout("25 ms", dependency="there"),))
         merge.add(failed if source is None else source.reply(merge.names(), now_ms))
     return merge.results(now_ms)[0]
 
