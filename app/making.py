@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from app.api.wire import Attempt, Decision
 from app.candidate import Candidate, entity_ids
@@ -20,7 +22,7 @@ from app.features.spec import Entity
 from app.features.vector import Row
 from app.models.scorer import ModelScore
 from app.money import Rates
-from app.policy import Policy, Thresholds
+from app.policy import Policy
 from app.record.decision import Encoded, encode
 from app.record.made import Asked, Made, Versions
 from app.record.reasons import MODEL_RISK
@@ -63,17 +65,6 @@ class Follower(Protocol):
     def decided(self, made: Made, answer: Decision) -> None:
         """A decision was made."""
         ...
-
-
-class _Weighed(NamedTuple):
-    """What comes of an assessment: see `Made`."""
-
-    candidate: Candidate
-    descent: Descent
-    action: Action
-    thresholds: Thresholds | None
-    reasons: list[str]
-    withheld: str | None = None
 
 
 class Making:
@@ -121,13 +112,6 @@ class Making:
     def candidate(self, attempt: Attempt, tenant: str, retry: int = 0) -> Candidate:
         """The attempt with everything known about it without asking anyone."""
         ids = entity_ids(attempt)
-        counted = self._brake.hits(
-            {
-                kind: f"{tenant}:{id}"
-                for entity, kind in _BRAKED
-                if (id := ids.get(entity)) is not None
-            }
-        )
         return Candidate(
             attempt=attempt,
             tenant=tenant,
@@ -135,7 +119,11 @@ class Making:
             amount_ref=self._in_force.rates().to_reference(attempt.amount),
             merchant=self._merchant(tenant, attempt.merchant.id),
             ids=ids,
-            velocity={entity: counted[kind] for entity, kind in _BRAKED if kind in counted},
+            velocity={
+                entity: self._brake.hit(kind, f"{tenant}:{ids[entity]}")
+                for entity, kind in _BRAKED
+                if entity in ids
+            },
             retry=retry,
         )
 
@@ -146,12 +134,9 @@ class Making:
             In order, what was made of each, or what went wrong with it and with no other.
         """
         policy, versions = self._in_force.policy(), self._in_force.versions()
-        weighed = [self._weighed(asked, descent, policy) for asked, descent in assessed]
-        self._withhold(weighed, policy)
-        return [
-            one if isinstance(one, Exception) else _made(asked, one, versions)
-            for (asked, _), one in zip(assessed, weighed, strict=True)
-        ]
+        made = [self._weighed(asked, descent, policy, versions) for asked, descent in assessed]
+        self._withhold(made, policy)
+        return made
 
     def answer(self, made: Made) -> Decision:
         """The answer, signed."""
@@ -198,39 +183,52 @@ class Making:
             self.bug("directory", error)
             return None
 
-    def _weighed(self, asked: Asked, descent: Descent, policy: Policy) -> _Weighed | Exception:
+    def _weighed(
+        self, asked: Asked, descent: Descent, policy: Policy, versions: Versions
+    ) -> Made | Exception:
         """Act on an assessment; on the last rung's where that cannot be done."""
         try:
-            return self._weigh(asked.candidate, descent, policy)
+            return self._weigh(asked, descent, policy, versions)
         except Exception as error:  # noqa: BLE001 - see `bug`
             self.bug("policy", error)
         try:
             last = self._last_resort(asked.candidate, Reason.BUG)
-            return self._weigh(asked.candidate, last, policy)
+            return self._weigh(asked, last, policy, versions)
         except Exception as error:  # noqa: BLE001 - handed to the one who waits
             return error
 
-    def _weigh(self, candidate: Candidate, descent: Descent, policy: Policy) -> _Weighed:
-        action, thresholds = act(candidate, descent.assessment, policy)
-        reasons = self._reasons(candidate, descent, action, policy)
-        return _Weighed(candidate, descent, action, thresholds, reasons)
+    def _weigh(self, asked: Asked, descent: Descent, policy: Policy, versions: Versions) -> Made:
+        candidate, assessment = asked.candidate, descent.assessment
+        action, thresholds = act(candidate, assessment, policy)
+        row, scored = assessment.detail.get("row"), assessment.detail.get("scored")
+        return Made(
+            asked=asked,
+            descent=descent,
+            action=action,
+            thresholds=thresholds,
+            reasons=self._reasons(candidate, descent, action, policy),
+            versions=versions,
+            row=row if isinstance(row, Row) else None,
+            scored=scored if isinstance(scored, ModelScore) else None,
+        )
 
-    def _withhold(self, weighed: list[_Weighed | Exception], policy: Policy) -> None:
+    def _withhold(self, made: list[Made | Exception], policy: Policy) -> None:
         """Put something else in the place of approvals that there is no room for."""
         if self._stand_in is None:
             return
         approvals = [
             (at, one)
-            for at, one in enumerate(weighed)
-            if isinstance(one, _Weighed) and one.action is Action.APPROVE
+            for at, one in enumerate(made)
+            if isinstance(one, Made) and one.action is Action.APPROVE
         ]
         codes = self._stand_in.withheld(
-            [(one.candidate, one.descent.rung) for _, one in approvals], policy
+            [(one.asked.candidate, one.descent.rung) for _, one in approvals], policy
         )
         for (at, one), code in zip(approvals, codes, strict=True):
             if code is not None:
-                weighed[at] = one._replace(
-                    action=instead_of_approval(one.candidate),
+                made[at] = msgspec.structs.replace(
+                    one,
+                    action=instead_of_approval(one.asked.candidate),
                     reasons=[code, *one.reasons],
                     withheld=code,
                 )
@@ -248,19 +246,3 @@ class Making:
             return [MODEL_RISK]
         inputs = rule_inputs(candidate, policy)
         return [MODEL_RISK, *rules.evaluate(inputs).reasons]
-
-
-def _made(asked: Asked, weighed: _Weighed, versions: Versions) -> Made:
-    detail = weighed.descent.assessment.detail
-    row, scored = detail.get("row"), detail.get("scored")
-    return Made(
-        asked=asked,
-        descent=weighed.descent,
-        action=weighed.action,
-        thresholds=weighed.thresholds,
-        reasons=weighed.reasons,
-        withheld=weighed.withheld,
-        versions=versions,
-        row=row if isinstance(row, Row) else None,
-        scored=scored if isinstance(scored, ModelScore) else None,
-    )

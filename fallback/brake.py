@@ -105,30 +105,16 @@ class VelocityBrake:
         Returns:
             Attempts with this key within the last `window_s`, this one included.
         """
-        return self.hits({kind: key})[kind]
-
-    def hits(self, keys: Mapping[BrakeKind, str]) -> dict[BrakeKind, int]:
-        """Count one attempt by everything that it is counted by.
-
-        Args:
-            keys: of the attempt.
-
-        Returns:
-            For each, attempts with this key within the last `window_s`, this one included.
-        """
         bucket = int(self._clock.monotonic() * self._sub_buckets_per_s)
-        counts = {}
-        for kind, key in keys.items():
-            rings = self._rings[kind]
-            ring = rings.get(key)
-            if ring is None:
-                if len(rings) >= self._entries_max:
-                    self._forget_oldest(rings, bucket)
-                ring = rings[key] = _Ring(bucket, self._length)
-            else:
-                rings.move_to_end(key)
-            counts[kind] = ring.add(bucket)
-        return counts
+        rings = self._rings[kind]
+        ring = rings.get(key)
+        if ring is None:
+            if len(rings) >= self._entries_max:
+                self._forget_oldest(rings, bucket)
+            ring = rings[key] = _Ring(bucket, self._length)
+        else:
+            rings.move_to_end(key)
+        return ring.add(bucket)
 
     def _forget_oldest(self, rings: OrderedDict[str, _Ring], bucket: int) -> None:
         _, oldest = rings.popitem(last=False)
