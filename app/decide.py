@@ -7,8 +7,8 @@ Nothing here retries, waits for another region or can refuse to answer: what fai
 ladder's business, and the ladder ends on a rung that cannot fail.
 
 A batch costs one task, one read a source, one write of claims and one call of the model, whatever
-its size; what is left of an attempt is what is its own. Attempts that pressure sends to the last
-rung have their answers before their claims, so that the two are one command:
+its size; what is left of an attempt is what is its own. Attempts that pressure, or their lateness,
+sends to the last rung have their answers before their claims, so that the two are one command:
 
     last rung -> policy, stand-in budget -> claims, with the answers in them -> record -> answers
 
@@ -30,6 +30,7 @@ from app.api.auth import Caller
 from app.api.problem import Conflict
 from app.api.wire import Attempt
 from app.candidate import Candidate
+from app.gathering import LATE
 from app.making import Making
 from app.record.claims import Claim, Claiming, Claims, ClaimState, Entry, Id
 from app.record.made import Answered, Asked, Made
@@ -56,11 +57,13 @@ class _Way(NamedTuple):
 
     Attributes:
         highest: the rung that they start from.
+        because: why from no higher one.
         retried: whether they were sent before.
         deadline_ms: the whole length of their deadlines: a caller in a hurry cuts nobody's short.
     """
 
     highest: RungName
+    because: Reason
     retried: bool
     deadline_ms: int
 
@@ -134,8 +137,7 @@ class Decider:
         self._pressure.begin(behind)
         ways: dict[_Way, list[Asked]] = {}
         for asked in batch:
-            way = _Way(self._pressure.highest(), asked.candidate.retry > 0, asked.deadline_ms)
-            ways.setdefault(way, []).append(asked)
+            ways.setdefault(self._way(asked), []).append(asked)
         going = [
             self._going(way, part)
             for way, together in ways.items()
@@ -146,11 +148,18 @@ class Decider:
         else:
             await asyncio.gather(*going)
 
+    def _way(self, asked: Asked) -> _Way:
+        """How an attempt goes: one that is late with those that are, and makes nobody else late."""
+        highest, because = self._pressure.highest(), Reason.PRESSURE
+        if asked.deadline.elapsed_ms() > LATE * asked.deadline_ms:
+            highest, because = RungName.TIER_DEFAULT, Reason.DEADLINE
+        return _Way(highest, because, asked.candidate.retry > 0, asked.deadline_ms)
+
     async def _going(self, way: _Way, batch: Sequence[Asked]) -> None:
         """Decide attempts that go together; whatever happens, each is told something."""
         results: Sequence[Answered | Exception]
         try:
-            results = await (self._pressed(batch) if way.pressed else self._assessed(way, batch))
+            results = await (self._pressed if way.pressed else self._assessed)(way, batch)
         except Exception as error:  # noqa: BLE001 - handed to those who wait
             results = [error] * len(batch)
         for asked, result in zip(batch, results, strict=True):
@@ -163,7 +172,7 @@ class Decider:
         """Claim, assess, answer."""
         claiming = self._sent(partial(self._claims.claim_all, list(map(_id, batch))))
         deadline = _earliest(batch)
-        descents = await self._descents(batch, deadline, way.highest)
+        descents = await self._descents(batch, deadline, way)
         claims = await self._claimed(claiming, deadline, batch)
         before = list(map(self._before, claims))
         new = [at for at, known in enumerate(before) if known is None]
@@ -186,10 +195,10 @@ class Decider:
         )
         return results
 
-    async def _pressed(self, batch: Sequence[Asked]) -> list[Answered | Exception]:
+    async def _pressed(self, way: _Way, batch: Sequence[Asked]) -> list[Answered | Exception]:
         """Assess on the last rung, answer, claim."""
         deadline = _earliest(batch)
-        descents = await self._descents(batch, deadline, RungName.TIER_DEFAULT)
+        descents = await self._descents(batch, deadline, way)
         made = self._made(list(zip(batch, descents, strict=True)))
         entries = [
             Entry(_id(one[0].asked), one[1].body) for one in made if not isinstance(one, Exception)
@@ -212,10 +221,10 @@ class Decider:
         return results
 
     async def _descents(
-        self, batch: Sequence[Asked], deadline: Deadline, highest: RungName
+        self, batch: Sequence[Asked], deadline: Deadline, way: _Way
     ) -> list[Descent | RequestError]:
         return await self._ladder.assess(
-            [one.candidate for one in batch], deadline, highest=highest, because=Reason.PRESSURE
+            [one.candidate for one in batch], deadline, highest=way.highest, because=way.because
         )
 
     def _before(self, claim: Claim) -> Answered | Conflict | None:

@@ -7,6 +7,8 @@ What is different about connections: `app/connection.py`; how a worker is replac
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from socket import socket
 from typing import Any, ClassVar
 
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
@@ -15,7 +17,10 @@ from uvicorn_worker import UvicornWorker
 from app.connection import Connection
 from app.replacement import Newcomers, ReplacedServer
 
-__all__ = ["Worker", "newcomers"]
+__all__ = ["Worker", "newcomers", "once_more"]
+
+# Connections that a turn of the event loop accepts.
+AT_A_TIME = 32
 
 # Made before the first fork, so that all workers share it.
 newcomers = Newcomers()
@@ -39,6 +44,16 @@ class Worker(UvicornWorker):  # type: ignore[misc]
             self.config, age=self.age, workers=self.cfg.workers, newcomers=newcomers
         )
         self._install_sigquit_handler()
-        await server.serve(sockets=self.sockets)
+        await server.serve(sockets=[*self.sockets, *once_more(self.sockets)])
         if not server.started:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+
+def once_more(sockets: Sequence[socket]) -> list[socket]:
+    """The same listening sockets again, so often that a turn of the loop accepts `AT_A_TIME`.
+
+    libuv accepts one connection a turn from each socket that it is given. A turn with a batch in it
+    takes 10 ms and more, and then who calls anew waits for seconds behind a few hundred others: all
+    of a region that was lost, or whoever gave up on a connection that was slow.
+    """
+    return [one.dup() for one in sockets for _ in range(AT_A_TIME - 1)]

@@ -24,7 +24,7 @@ from app.api.request import (
     headers_of,
 )
 from app.decide import Decider
-from app.gathering import Gathering
+from app.gathering import LATE, Gathering
 from app.record.made import Answered, Asked
 from app.telemetry import Telemetry
 from fallback.clock import Clock
@@ -185,7 +185,7 @@ class Front:
         self._clock = clock
         self._lag = lag
         self._gathering: Gathering[_Arrived] = Gathering(
-            self._decide, wait_ms=gather_ms, gone=self._gone
+            self._decide, wait_ms=gather_ms, gone=self._gone, late=self._late
         )
         self._deadline_ms = deadline_ms
         self._body_wait_s = body_wait_s
@@ -284,6 +284,11 @@ class Front:
             self._telemetry.count("requests_refused", "499")
             return True
         return False
+
+    def _late(self, arrived: _Arrived) -> bool:
+        """Whether a request has waited for so long that haste no longer helps."""
+        waited_ms = (self._clock.monotonic() - arrived.arrived_s) * 1_000
+        return arrived.spent_ms + waited_ms > LATE * self._deadline_ms
 
     def _told(self, waiting: Waiting, result: Answered | Exception) -> None:
         """Hand an answer over."""

@@ -154,7 +154,7 @@ async def test_a_batch_that_fails_does_not_stop_the_next(batches):
     assert isinstance(told[0]["exception"], ZeroDivisionError)
 
 
-async def test_of_more_than_fit_the_newest_begin_and_nobody_is_left_out(batches):
+async def test_of_more_than_fit_who_came_first_begins_first_and_nobody_is_left_out(batches):
     gathering = Gathering(batches.begin, wait_ms=LONG_MS, batch_max=2, at_once=1)
     for item in "abcde":
         gathering.add(item)
@@ -162,19 +162,22 @@ async def test_of_more_than_fit_the_newest_begin_and_nobody_is_left_out(batches)
         await turns()
         batches.end(at)
     await turns()
-    assert batches.begun == [["d", "e"], ["b", "c"], ["a"]]
+    assert batches.begun == [["a", "b"], ["c", "d"], ["e"]]
 
 
-async def test_who_comes_while_others_are_late_goes_before_them(batches):
-    gathering = Gathering(batches.begin, wait_ms=LONG_MS, batch_max=2, at_once=1)
-    for item in "abcd":
+async def test_who_is_late_lets_all_before_him_who_are_not(batches):
+    late = set("abc")
+    gathering = Gathering(
+        batches.begin, wait_ms=LONG_MS, late=lambda item: item in late, batch_max=2, at_once=1
+    )
+    for item in "abcdef":
         gathering.add(item)
     await turns()
-    gathering.add("e")
+    assert batches.begun == [["d", "e"]]
     for at in range(3):
         batches.end(at)
         await turns()
-    assert batches.begun == [["c", "d"], ["b", "e"], ["a"]]
+    assert batches.begun[1:] == [["c", "f"], ["a", "b"]], "the newest of those who are late"
 
 
 async def test_those_who_have_gone_are_forgotten_before_they_pile_up(batches):
@@ -189,12 +192,12 @@ async def test_those_who_have_gone_are_forgotten_before_they_pile_up(batches):
     gone |= set(range(15))
     batches.end(0)
     await turns()
-    assert batches.begun == [["first"], [18, 19]]
-    assert gathering.oldest == 15
+    assert batches.begun == [["first"], [15, 16]]
+    assert gathering.oldest == 17
     for at in (1, 2):
         batches.end(at)
         await turns()
-    assert batches.begun[2:] == [[16, 17], [15]]
+    assert batches.begun[2:] == [[17, 18], [19]]
     assert gathering.oldest is None
 
 
@@ -206,5 +209,5 @@ async def test_few_are_not_looked_at(batches):
         gathering.add(item)
     batches.end(0)
     await turns()
-    assert batches.begun[1] == [MANY_BATCHES * 2 - 2, MANY_BATCHES * 2 - 1]
-    assert gathering.oldest == 0
+    assert batches.begun[1] == [0, 1]
+    assert gathering.behind == MANY_BATCHES * 2 - 2

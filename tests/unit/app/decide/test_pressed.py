@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from app.api.problem import Conflict
 from app.api.wire import Decision
 from app.record.claims import Claim, ClaimState
 from app.record.decision import encode
+from fallback.deadline import Deadline
 from fallback.pressure import PressureSettings
 from fallback.rung import RungName
 
@@ -118,3 +120,23 @@ async def test_of_a_moment_s_attempts_those_beyond_the_limit_are_pressed(pipelin
     most = PressureSettings().together_max
     answers = await pipeline.decide_all([{"attempt_id": f"a{at}"} for at in range(most + 10)])
     assert [answer.rung for answer in answers] == ["full"] * most + ["tier_default"] * 10
+
+
+async def test_who_is_late_has_the_last_rung_and_makes_nobody_else_late(pipeline):
+    told = {}
+    pipeline.clock.advance(1.0)
+    late = Deadline(
+        started_s=pipeline.clock.monotonic() - 0.081,
+        expires_s=pipeline.clock.monotonic() - 0.001,
+        clock=pipeline.clock,
+    )
+    await pipeline.decider.decide(
+        [
+            pipeline.asked(partial(told.__setitem__, "late"), attempt_id="late", deadline=late),
+            pipeline.asked(partial(told.__setitem__, "new"), attempt_id="new"),
+        ]
+    )
+    assert told["new"].answer.rung == "full"
+    assert told["late"].answer.rung == "tier_default"
+    assert set(told["late"].answer.not_higher.values()) == {"deadline"}
+    assert [[entry.id.id for entry in batch] for batch in pipeline.claims.entered] == [["late"]]
