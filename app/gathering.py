@@ -60,8 +60,8 @@ class Gathering(Generic[ItemT]):
             begin: works on those that begin together; deals with its own errors.
             wait_ms: longest wait for a batch under way; 0 for none.
             gone: whether nobody waits for a request any more, so that it need not begin.
-            late: whether haste no longer helps a request; who came after one that it helps, it
-                helps as well.
+            late: whether a request has waited for so long that haste no longer helps it; no
+                request is late while an older one is not.
             batch_max: of more that wait some begin later.
             at_once: batches under way from which on others wait. With more than one they are
                 smaller, the core is busier, and every request waits for it.

@@ -19,7 +19,6 @@ import math
 from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,7 +72,10 @@ class _Held:
 
     def limit(self, budget: StandInBudget) -> Limit:
         """What it may hold at a tier."""
-        return _limit(budget, self.hosts, self.parts)
+        return Limit(
+            tier=budget.budget_hourly // (self.hosts * self.parts),
+            instrument=budget.instrument_hourly // self.parts,
+        )
 
     def exposed(self, name: str, budget: StandInBudget) -> TierExposure:
         """How a tier stands."""
@@ -81,7 +83,7 @@ class _Held:
         return TierExposure(
             budget=budget.budget_hourly,
             share=limit.tier,
-            used=self.ledger.used(_tier_key(name)),
+            used=self.ledger.used(_key(name)),
             bound=limit.tier * self.hosts * self.parts,
             instrument=limit.instrument * self.parts,
         )
@@ -195,7 +197,7 @@ class StandIn:
         """Enter an approval; the code for which it is withheld where there is no room."""
         try:
             spent = held.ledger.take(
-                tier=_tier_key(take.tier),
+                tier=_key(take.tier),
                 instrument=_key(take.instrument),
                 amount=take.amount,
                 limit=held.limit(take.budget),
@@ -255,19 +257,6 @@ def _take_of(candidate: Candidate, rung: RungName, policy: Policy) -> _Take | No
 
 def _withheld_all(found: Sequence[str | None], takes: Container[int]) -> list[str | None]:
     return [STAND_IN_BUDGET if at in takes else code for at, code in enumerate(found)]
-
-
-@lru_cache(maxsize=64)  # there are a few
-def _limit(budget: StandInBudget, hosts: int, parts: int) -> Limit:
-    return Limit(
-        tier=budget.budget_hourly // (hosts * parts),
-        instrument=budget.instrument_hourly // parts,
-    )
-
-
-@lru_cache(maxsize=64)
-def _tier_key(name: str) -> int:
-    return _key(name)
 
 
 def _key(name: str) -> int:

@@ -155,10 +155,10 @@ class Ledger:
         What cannot be (a stamp far ahead, a sum below 0) was not written here: it is void.
         """
         cells = self._cells
-        newest, *ring = held = cells[at : at + 1 + length].tolist()
-        if newest == bucket and min(held) >= 0:
-            return sum(held) - bucket
+        newest, *ring = cells[at : at + 1 + length].tolist()
         ahead = bucket - newest
+        if not ahead and min(ring) >= 0:
+            return sum(ring)
         if ahead >= length or ahead <= -length or min(ring) < 0:
             passed = range(bucket - length + 1, bucket + 1)
         else:  # another process may have been a moment later, and the ring is ahead: as it is

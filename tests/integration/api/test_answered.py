@@ -67,7 +67,8 @@ def test_a_decision_can_be_looked_up(service):
     answer = look_up(service, decision["decision_id"])
     assert answer.status == 200
     same = ("decision_id", "attempt_id", "action", "score", "rung", "not_higher", "model")
-    assert {name: answer.json[name] for name in same} == {name: decision[name] for name in same}
+    # On a busy machine a lower rung may have answered; the record leaves out what that has not.
+    assert {name: answer.json.get(name) for name in same} == {name: decision[name] for name in same}
 
 
 @pytest.mark.parametrize(
