@@ -11,7 +11,7 @@ meanwhile; at most `wait_ms`, since a batch may itself wait for a store that is 
 | light: fewer under way than `at_once` | of what came in one turn of the loop | none |
 | heavy | as large as what comes while another is worked on | as long as that takes |
 | heavy, and a store is slow | of what comes in `wait_ms` | `wait_ms` |
-| more than can be done | of the `batch_max` longest waiting that are not late yet | until then |
+| more than can be done | of the `batch_max` oldest that are not late | until it is their turn |
 
 That is group commit (DeWitt et al., 1984), of decisions: what is gathered grows with the load, and
 with it falls what each costs.
