@@ -72,7 +72,7 @@ prices: setup  ## measure what each rung costs, write it into README.md (DATA=fi
 	@$(BIN)/stepdown prices --ablate --public "$(DATA)" --mapping "$(MAPPING)" --write README.md
 
 KEEP = > docs/results/bench-$(1).json.new && mv docs/results/bench-$(1).json.new docs/results/bench-$(1).json
-HOT = $(BIN)/stepdown bench hot --all --peers --seconds 8 --plot docs/results/bench-hot.svg --json $(call KEEP,hot)
+HOT = $(BIN)/stepdown bench hot --all --peers --seconds 3 --rounds 3 --plot docs/results/bench-hot.svg --json $(call KEEP,hot)
 # With more a generator that shares its core with the stores is late itself, which shows nothing.
 OVERLOAD = --calm 0.5 --peak 1.2
 docs/results/bench-hot.json: | $(VENV)/.ready

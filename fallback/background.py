@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 __all__ = ["QUEUE_MAX", "BackgroundQueue", "Dropped", "Work"]
@@ -83,13 +83,17 @@ class BackgroundQueue(Generic[ItemT]):
             self._waiting[lowest].pop()
             self._dropped(lowest, Dropped.FULL)
 
-    def take(self) -> tuple[Work, ItemT] | None:
-        """The most urgent item, the oldest of its kind; None where none is to be done now."""
+    def take(self, together: Mapping[Work, int]) -> tuple[Work, list[ItemT]] | None:
+        """The most urgent items, all of one kind, the oldest; None where none is to be done now.
+
+        Args:
+            together: how many of each kind may be done at once, at least 1.
+        """
         if self._pressed():
             self._drop_all()
         for work, waiting in self._waiting.items():
             if waiting:
-                return work, waiting.popleft()
+                return work, [waiting.popleft() for _ in range(min(together[work], len(waiting)))]
         return None
 
     def _drop_all(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -95,7 +95,7 @@ class _Arrived(NamedTuple):
         admitted: where its headers were looked at already.
     """
 
-    headers: Iterable[tuple[bytes, bytes]]
+    headers: Sequence[tuple[bytes, bytes]]
     body: bytes
     waiting: Waiting
     arrived_s: float
@@ -214,7 +214,7 @@ class Front:
         await send({"type": "http.response.start", "status": status, "headers": list(headers)})
         await send({"type": "http.response.body", "body": content})
 
-    def take(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, waiting: Waiting) -> None:
+    def take(self, headers: Sequence[tuple[bytes, bytes]], body: bytes, waiting: Waiting) -> None:
         """Answer one request that is there as a whole.
 
         It is not looked at before its batch begins: what arrives must be taken quickly. Nothing is
@@ -232,7 +232,7 @@ class Front:
         oldest = self._gathering.oldest
         return 0.0 if oldest is None else (self._clock.monotonic() - oldest.arrived_s) * 1_000
 
-    def _admitted(self, raw: Iterable[tuple[bytes, bytes]], spent_ms: float) -> _Admitted:
+    def _admitted(self, raw: Sequence[tuple[bytes, bytes]], spent_ms: float) -> _Admitted:
         """Whose request it is, and until when it has to be answered."""
         headers = headers_of(raw)
         caller = self._keys().authenticate(headers.get(b"x-api-key"), Scope.DECIDE)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from app.api.problem import Malformed, TooLarge, UnsupportedMediaType
@@ -31,13 +32,14 @@ class ClientGone(Exception):  # noqa: N818 - what happened
     """The caller hung up before his body was in."""
 
 
-def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+def headers_of(raw: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """Headers by name, those that decide something allowed once."""
-    headers: dict[bytes, bytes] = {}
-    for name, value in raw:
-        if name in headers and name in _READ_ONCE:
-            raise Malformed(f"The header {name.decode('latin-1')} stands twice.")
-        headers[name] = value
+    headers = dict(raw)
+    if len(headers) < len(raw):
+        names = Counter(name for name, _ in raw)
+        for name in _READ_ONCE:
+            if names[name] > 1:
+                raise Malformed(f"The header {name.decode('latin-1')} stands twice.")
     return headers
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,6 +75,9 @@ def hot(
         bool, typer.Option("--peers", help="And FastAPI, MLServer and BentoML with the model.")
     ] = False,
     seconds: SecondsOption = 5.0,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=100, help="In which row, floor and peers take turns.")
+    ] = 1,
     connections: ConnectionsOption = 32,
     plot: PlotOption = None,
     home: HomeOption = Path(".stepdown"),
@@ -83,12 +86,13 @@ def hot(
     """CPU and latency of a decision, row by row, beside the floor.
 
     Starts a region of its own for each shape of row: the scorer, one worker, has the first core to
-    itself; datastores, all other processes and the generator share the others.
+    itself; datastores, all other processes and the generator share the others. Where others share
+    the machine its speed changes: with more rounds what is compared is closer in time.
     """
     from chaos.bench.hot import measure_hot
-    from chaos.bench.peers import measure_peers
+    from chaos.bench.peers import Served, measure_peers, peers_served
     from chaos.bench.plot import plot_rows
-    from chaos.bench.region import PORT_OFFSET, SPARE_PORT
+    from chaos.bench.region import PEERS_PORT, PORT_OFFSET
     from chaos.bench.rows import ROWS
     from chaos.bench.table import print_hot
     from chaos.target import settings_of
@@ -96,24 +100,31 @@ def hot(
     names = list(ROWS) if every else row or ["full"]
     _known(names)
     settings = settings_of(home)
-    with progress(json=json) as report:
+    with progress(json=json) as report, ExitStack() as running:
+        beside = Served()
+        if peers:
+            beside = running.enter_context(
+                peers_served(
+                    home,
+                    home / settings.regions[0] / "published" / "model",
+                    port=settings.port_base + PORT_OFFSET + PEERS_PORT,
+                    report=lambda what: report(0.0, what),
+                )
+            )
         said = measure_hot(
             home,
             [ROWS[name] for name in names],
             settings,
             seconds=seconds,
+            rounds=rounds,
             connections=connections,
+            peers=beside.serving,
             report=report,
         )
         said["peers"] = []
         if peers:
             said["peers"] = measure_peers(
-                home,
-                home / settings.regions[0] / "published" / "model",
-                port=settings.port_base + PORT_OFFSET + SPARE_PORT,
-                seconds=seconds,
-                connections=connections,
-                report=report,
+                beside, seconds=seconds, connections=connections, report=report
             )
     if plot is not None:
         plot_rows(plot, said["rows"], said["peers"])

@@ -13,6 +13,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -28,10 +30,12 @@ from chaos.bench.cpu import Cores
 from chaos.bench.floor_worker import Parts, Task
 from chaos.bench.processes import HOST, served
 from chaos.bench.region import BenchRegion, Shape
+from chaos.bench.serving import Serving
 
-__all__ = ["Floor", "bare_http_us", "floor_of", "reads"]
+__all__ = ["Floor", "bare_http", "floor_of", "reads"]
 
 BODIES = 1_000
+WARM_UP_S = 1.0
 DECISIONS = 2_048
 
 
@@ -56,8 +60,9 @@ class Floor(msgspec.Struct, frozen=True, kw_only=True):
         return self.http_us + self.round_trip_us + self.evaluation_us
 
 
-def bare_http_us(region: BenchRegion, *, port: int, seconds: float, connections: int) -> float:
-    """CPU of a server that decodes the same requests and decides nothing, us a request."""
+@contextmanager
+def bare_http(region: BenchRegion, *, port: int) -> Iterator[Serving]:
+    """A server that gets the requests of a region, and decides nothing."""
     with tempfile.TemporaryDirectory(prefix="stepdown-floor-") as folder:
         command = [
             *(sys.executable, "-m", "gunicorn", "-k", "app.server.Worker", "-w", "1"),
@@ -67,9 +72,9 @@ def bare_http_us(region: BenchRegion, *, port: int, seconds: float, connections:
         bodies = [msgspec.json.encode(one) for one in region.attempts[:BODIES]]
         with served(
             command, folder=Path(folder), port=port, path="/v1/decisions", bodies=bodies
-        ) as bare:
-            bare.saturate(1.0, connections)
-            return bare.saturate(seconds, connections).cpu_us["server"]
+        ) as serving:
+            serving.saturate(WARM_UP_S)
+            yield serving
 
 
 def floor_of(

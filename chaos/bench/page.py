@@ -10,7 +10,7 @@ import msgspec
 
 from chaos.bench.deadlines import Asked
 from chaos.bench.generator import NO_ANSWER, PATIENCE_S
-from chaos.bench.hot import Row
+from chaos.bench.hot import Row, times
 from chaos.bench.measured import read_result
 from chaos.bench.overload import Part
 
@@ -41,6 +41,7 @@ class Hot(msgspec.Struct, frozen=True, kw_only=True):
     peers: list[Peer]
     floor_cpu_us: float
     seconds: float
+    rounds: int
     connections: int
 
 
@@ -113,14 +114,20 @@ def section(of: HotResults) -> str:
     """The section, Markdown: tables, and below them what else was measured."""
     hot, calm, deadlines = of.hot, of.calm, of.deadlines
     saturated = (
-        f"Saturated by {hot.connections} connections, {hot.seconds:g} s a row ({hot.measured_on});"
-        f" the floor of `full` is {hot.floor_cpu_us:g} us:"
+        f"Saturated by {hot.connections} connections, {hot.rounds} rounds of {hot.seconds:g} s"
+        f" ({hot.measured_on}); the floor of `{hot.rows[0].name}` is {hot.floor_cpu_us:g} us."
+        " In each round a row is followed by its floor and the peers, so that what is compared is"
+        " of the same minute; `x` is how many floors a decision costs, and how many a core makes"
+        " for one of the peer's: median (least to most):"
     )
     half = f"At half of that rate, open loop, {calm.seconds:g} s a row ({calm.measured_on}):"
     asked = f"Callers that ask for less time, {deadlines.rate:g}/s ({deadlines.measured_on}):"
     parts = [
         [saturated],
-        _table(("row", "CPU us", "a core and second", "x floor"), _cpu_rows(hot)),
+        _table(
+            ("row", "CPU us", "a core and second", "x floor", *(f"x {one}" for one in _names(hot))),
+            _cpu_rows(hot),
+        ),
         [half],
         _table(("row", "attempts/s", "p50 ms", "p99 ms", "p99.9 ms"), _latency_rows(hot, calm)),
         [asked],
@@ -131,12 +138,21 @@ def section(of: HotResults) -> str:
 
 
 def _cpu_rows(hot: Hot) -> Iterator[Cells]:
+    names = _names(hot)
     for row in hot.rows:
         void = any(not why.startswith("latency") for why in row.void)
         name = f"{row.name}, void" if void else row.name
-        yield name, row.cpu_us, row.decisions_per_core_second, row.floor_ratio
+        ratios = [times(row.peer_ratios[peer]) for peer in names]
+        yield name, row.cpu_us, row.decisions_per_core_second, times(row.floor_ratios), *ratios
     for peer in _there(hot):
-        yield f"{peer.name}, the model alone", peer.cpu_us, peer.decisions_per_core_second, None
+        name = f"{peer.name}, the model alone"
+        nothing = [None] * (1 + len(names))
+        yield name, peer.cpu_us, peer.decisions_per_core_second, *nothing
+
+
+def _names(hot: Hot) -> list[str]:
+    """Peers that the rows are held against."""
+    return [peer.name for peer in _there(hot)]
 
 
 def _latency_rows(hot: Hot, calm: Hot) -> Iterator[Cells]:

@@ -2,7 +2,9 @@
 
 Each has an environment of its own in `HOME/peers-NAME`, made from `requirements/peer-NAME.lock`,
 one worker, the core of the scorer, and the same rows posted as JSON by the same generator, in a
-closed loop. None is a dependency of the project.
+closed loop. All of them run while the rows are measured, so that each row is held against them
+within a minute; one that is asked nothing takes next to nothing. None is a dependency of the
+project.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +29,16 @@ from chaos.bench.environment import REQUIREMENTS, ensure_environment
 from chaos.bench.generator import Phase
 from chaos.bench.hot import HALF
 from chaos.bench.processes import HOST, served
-from chaos.bench.serving import latency_of
+from chaos.bench.serving import Serving, latency_of
 
-__all__ = ["PEERS", "Peer", "Rows", "measure_peers"]
+__all__ = ["PEERS", "Peer", "Rows", "Served", "measure_peers", "peers_served"]
 
 HERE = Path(__file__).parent
 # In place of a number that is not there: no JSON says NaN.
 MISSING = -1.0
 WARM_UP_S = 2.0
+# MLServer takes three.
+PORTS = 3
 Body = dict[str, Any]
 
 
@@ -67,6 +72,19 @@ class Peer:
     body: Callable[[Mapping[str, float], Mapping[str, str]], Body]
     command: Callable[[int], list[str]]
     files: Callable[[int], dict[str, Path | str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """Peers that run.
+
+    Attributes:
+        serving: by name.
+        missing: why there is none of this name.
+    """
+
+    serving: Mapping[str, Serving] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 def _mlserver_body(numbers: Mapping[str, float], categories: Mapping[str, str]) -> Body:
@@ -142,47 +160,80 @@ PEERS = {
 }
 
 
-def measure_peers(
-    home: Path,
-    models: Path,
-    *,
-    port: int,
-    seconds: float,
-    connections: int,
-    report: Callable[[float, str], None],
-) -> list[dict[str, Any]]:
-    """Measure every peer, saturated. One that cannot be had or started is a row that says why.
+@contextmanager
+def peers_served(
+    home: Path, models: Path, *, port: int, report: Callable[[str], None]
+) -> Iterator[Served]:
+    """Every peer that can be had and started, side by side on the scorer's core.
 
     Args:
         home: folder of their environments.
         models: where the model is published.
-        port: to serve at; the next two are free as well.
-        seconds: of the measurement.
+        port: of the first one; each has `PORTS` to itself.
+        report: told what is being done.
+    """
+    serving: dict[str, Serving] = {}
+    missing: dict[str, str] = {}
+    with ExitStack() as running:
+        for number, peer in enumerate(PEERS.values()):
+            report(f"peer {peer.name}")
+            try:
+                python = ensure_environment(
+                    home / f"peers-{peer.name}",
+                    peer.name,
+                    report,
+                    REQUIREMENTS / f"peer-{peer.name}.lock",
+                )
+                serving[peer.name] = running.enter_context(
+                    _served(peer, python, models, port=port + PORTS * number)
+                )
+            except (OperatorError, OSError) as error:
+                missing[peer.name] = str(error)
+        yield Served(serving=serving, missing=missing)
+
+
+def measure_peers(
+    served: Served, *, seconds: float, connections: int, report: Callable[[float, str], None]
+) -> list[dict[str, Any]]:
+    """CPU of every peer, saturated, and its latency at half of that rate.
+
+    Args:
+        served: the peers; one that is missing is a row that says why.
+        seconds: of each part.
         connections: of the closed loop.
         report: told the share done and what is being done.
     """
     found = []
-    for number, peer in enumerate(PEERS.values()):
-        done = number / len(PEERS)
-        report(done, f"peer {peer.name}")
-        try:
-            python = ensure_environment(
-                home / f"peers-{peer.name}",
-                peer.name,
-                lambda what, done=done: report(done, what),  # type: ignore[misc]
-                REQUIREMENTS / f"peer-{peer.name}.lock",
-            )
-            found.append(
-                _measure(peer, python, models, port=port, seconds=seconds, connections=connections)
-            )
-        except (OperatorError, OSError) as error:
-            found.append({"name": peer.name, "missing": str(error)})
+    for number, name in enumerate(PEERS):
+        report(number / len(PEERS), f"peer {name}")
+        if name in served.missing:
+            found.append({"name": name, "missing": served.missing[name]})
+        else:
+            found.append(_measured(name, served.serving[name], seconds, connections))
     return found
 
 
-def _measure(
-    peer: Peer, python: Path, models: Path, *, port: int, seconds: float, connections: int
-) -> dict[str, Any]:
+def _measured(name: str, serving: Serving, seconds: float, connections: int) -> dict[str, Any]:
+    saturation = serving.saturate(seconds, connections)
+    half = Phase(seconds=seconds, rate=saturation.rate * HALF)
+    sent = serving.send(half, connections=connections)
+    cpu_us, latency = saturation.cpu_us["server"], latency_of(sent)
+    return {
+        "name": name,
+        "cpu_us": round(cpu_us, 1),
+        "decisions_per_core_second": round(1e6 / cpu_us, 1),
+        "rate": round(saturation.rate, 1),
+        "open_rate": round(half.rate, 1),
+        "p50_ms": latency.p50,
+        "p99_ms": latency.p99,
+        "p999_ms": latency.p999,
+        "lag_ms": sent.lag_ms,
+        "failures": dict(saturation.sent.failures),
+    }
+
+
+@contextmanager
+def _served(peer: Peer, python: Path, models: Path, *, port: int) -> Iterator[Serving]:
     with tempfile.TemporaryDirectory(prefix="stepdown-peer-") as temporary:
         folder = Path(temporary)
         rows = _furnish(folder, models)
@@ -206,23 +257,8 @@ def _measure(
             bodies=rows.bodies(peer.body),
             environment=environment,
         ) as serving:
-            serving.saturate(WARM_UP_S, connections)
-            saturation = serving.saturate(seconds, connections)
-            half = Phase(seconds=seconds, rate=saturation.rate * HALF)
-            sent = serving.send(half, connections=connections)
-    cpu_us, latency = saturation.cpu_us["server"], latency_of(sent)
-    return {
-        "name": peer.name,
-        "cpu_us": round(cpu_us, 1),
-        "decisions_per_core_second": round(1e6 / cpu_us, 1),
-        "rate": round(saturation.rate, 1),
-        "open_rate": round(half.rate, 1),
-        "p50_ms": latency.p50,
-        "p99_ms": latency.p99,
-        "p999_ms": latency.p999,
-        "lag_ms": sent.lag_ms,
-        "failures": dict(saturation.sent.failures),
-    }
+            serving.saturate(WARM_UP_S)
+            yield serving
 
 
 def _furnish(folder: Path, models: Path) -> Rows:

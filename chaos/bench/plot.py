@@ -42,8 +42,10 @@ def plot_rows(path: Path, rows: Sequence[Row], peers: Sequence[Mapping[str, Any]
             drawn.append(_box(x, y, cpu_us * scale, BAR, PARTS[part]))
             x += cpu_us * scale
         drawn.append(_text(x + 6, y + 15, f"{sum(parts.values()):.0f}"))
-        if at < len(rows) and (floor_us := rows[at].floor_cpu_us) is not None:
-            drawn.append(_box(MARGIN + floor_us * scale - 1, y - 3, 2, BAR + 6, "#000"))
+        if at < len(rows):
+            drawn.append(
+                _box(MARGIN + rows[at].floor_cpu_us * scale - 1, y - 3, 2, BAR + 6, "#000")
+            )
     legend = [*PARTS.items(), ("floor", "#000")]
     height = TOP + len(bars) * (BAR + GAP) + 20
     _write(path, height, "CPU of a decision, us", [*_legend(legend), *drawn])

@@ -32,15 +32,24 @@ from regions.world.lifecycle import bring_down, check_ports, claim, wait_until_r
 from regions.world.plan import Plan
 from regions.world.settings import WorldSettings
 
-__all__ = ["PORT_OFFSET", "SPARE_PORT", "BenchRegion", "Shape", "bench_region", "furnish"]
+__all__ = [
+    "PEERS_PORT",
+    "PORT_OFFSET",
+    "SPARE_PORT",
+    "BenchRegion",
+    "Shape",
+    "bench_region",
+    "furnish",
+]
 
 READY_S = 120.0
 BODIES = 4_000
 WARM_UP = Phase(seconds=6.0)
 # Away from the service that may run here.
 PORT_OFFSET = 4_000
-# A region leaves this one of its ports free, and the two that follow.
+# Ports that a region leaves free: one, and from the other on nine.
 SPARE_PORT = 30
+PEERS_PORT = 70
 # Parts that a region reads counters from.
 STORES = ("datastore", "replica-")
 OWN = ("secrets", "trusted-keys", "keys.json", "dev-key")

@@ -138,10 +138,10 @@ def _on_time(cores: frozenset[int]) -> None:
     ahead()
 
 
-def rungs_of(sent: Sent) -> dict[str, float]:
-    """Share of each rung among the answers, the most frequent first."""
-    counts = Counter(sent.rungs[at] if at >= 0 else "none" for at in sent.rung)
-    return {name: round(count / len(sent.rung), 4) for name, count in counts.most_common()}
+def rungs_of(*runs: Sent) -> dict[str, float]:
+    """Share of each rung among the answers of all runs, the most frequent first."""
+    counts = Counter(sent.rungs[at] if at >= 0 else "none" for sent in runs for at in sent.rung)
+    return {name: round(count / counts.total(), 4) for name, count in counts.most_common()}
 
 
 def request(path: str, headers: Mapping[str, str], body: bytes) -> bytes:

@@ -10,20 +10,25 @@ from rich.table import Table
 
 from app.command_line import shown
 from chaos.bench.deadlines import Asked
-from chaos.bench.hot import Row
+from chaos.bench.hot import Row, times
 from chaos.bench.overload import Part
 
 __all__ = ["print_deadlines", "print_hot", "print_overload"]
 
 
 def print_hot(said: Mapping[str, Any]) -> None:
-    """The rows, the floor, the peers, and what ran where."""
+    """The rows, how they compare, the floor, the peers, and what ran where."""
     _print(
         (
-            *("row", "CPU us", "applier", "datastores", "a core and second", "x floor"),
+            *("row", "CPU us", "applier", "datastores", "a core and second"),
             *("batch", "p50 ms", "p99 ms", "p99.9 ms", "lag ms"),
         ),
         [_hot_row(row) for row in said["rows"]],
+    )
+    peers = list(said["rows"][0].peer_ratios)
+    _print(
+        ["row", "x floor", *(f"x {name}" for name in peers)],
+        [_compared(row, peers) for row in said["rows"]],
     )
     console, floor, cores = Console(), said["floor"], said["cores"]
     for row in said["rows"]:
@@ -37,7 +42,8 @@ def print_hot(said: Mapping[str, Any]) -> None:
     console.print(
         f"server on core {shown(cores['server'])}; datastores, other processes and generator on"
         f" {shown(cores['others'])}{shared}; CPU saturated with {said['connections']} connections,"
-        f" latency at half that rate, {said['seconds']:g} s each"
+        f" latency at half that rate, {said['seconds']:g} s each; x floor, and x peer (decisions of"
+        f" a core for one of his): median of {said['rounds']} (least to most)"
     )
     if said["peers"]:
         _print(
@@ -90,9 +96,13 @@ def _hot_row(row: Row) -> list[Any]:
     parts = row.cpu_us_by_part
     return [
         *(row.name, row.cpu_us, parts["applier"], parts["datastores"]),
-        *(round(row.decisions_per_core_second), row.floor_ratio, row.batch),
+        *(round(row.decisions_per_core_second), row.batch),
         *(row.p50_ms, row.p99_ms, row.p999_ms, row.lag_ms),
     ]
+
+
+def _compared(row: Row, peers: Sequence[str]) -> list[str]:
+    return [row.name, times(row.floor_ratios), *(times(row.peer_ratios[name]) for name in peers)]
 
 
 def _peer_row(peer: Mapping[str, Any]) -> list[Any]:

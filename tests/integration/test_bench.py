@@ -149,7 +149,8 @@ def test_one_row_is_measured_whole(trained, stepdown, port_base):
     assert row["batch"] >= 1
     parts = ("http_us", "round_trip_us", "evaluation_us")
     assert said["floor_cpu_us"] == pytest.approx(sum(said["floor"][part] for part in parts), abs=1)
-    assert row["floor_ratio"] > 1
+    assert [ratio > 1 for ratio in row["floor_ratios"]] == [True]
+    assert row["peer_ratios"] == {}
     assert said["peers"] == []
     assert said["cores"]["server"]
 

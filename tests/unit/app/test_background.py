@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from app.api.wire import Attempt
-from app.background import IDLE_TURN_S, PAUSE_S, Background, skipped_into
+from app.background import IDLE_TURN_S, PAUSE_S, TOGETHER, Background, skipped_into
 from app.candidate import Candidate, entity_ids
 from app.features.directory import MerchantEntry
 from app.features.vector import Row
@@ -21,7 +21,7 @@ from app.rulebook import DEFAULT_RULES, load_rules
 from app.shadow import Shadow
 from app.telemetry import Telemetry
 from app.verdict import standing_facts
-from fallback.background import QUEUE_MAX
+from fallback.background import QUEUE_MAX, Work
 from fallback.clock import ManualClock
 from fallback.errors import RequestError, SnapshotUnavailable
 from fallback.ladder import Descent, Ladder, Step
@@ -47,15 +47,16 @@ class BatchRung:
     def __init__(self):
         self.score = 0.0
         self.asked = []
+        self.calls = 0
         self.was_asked = asyncio.Event()
 
     async def assess(self, attempts, deadline):
-        (attempt,) = attempts
-        self.asked.append(attempt)
+        self.asked += attempts
+        self.calls += 1
         self.was_asked.set()
         if isinstance(self.score, Exception):
             raise self.score
-        return [Assessment(score=self.score, action=None, ranking=self.score)]
+        return [Assessment(score=self.score, action=None, ranking=self.score) for _ in attempts]
 
 
 class Model:
@@ -183,6 +184,24 @@ async def test_an_answer_of_a_lower_rung_is_compared_with_those_below_it_alone(b
     await bench.worker.work_off()
     assert bench.counted("agreement") == {("tier_default", "rules", "approve", "approve"): 1}
     assert bench.batch.asked == []
+
+
+async def test_answers_of_several_rungs_are_assessed_together_each_on_those_below_its_own(bench):
+    bench.batch.score = 0.9
+    for _ in range(TOGETHER[Work.RESCORE]):
+        bench.answered(score=0.25)
+    bench.answered(RungName.RULES, score=None)
+    bench.answered(RungName.BATCH, score=0.25)
+    await bench.worker.work_off()
+    assert (bench.batch.calls, len(bench.batch.asked)) == (1, TOGETHER[Work.RESCORE])
+    assert {key[:2]: total for key, total in bench.counted("agreement").items()} == {
+        ("batch", "full"): 8,
+        ("rules", "full"): 8,
+        ("tier_default", "full"): 8,
+        ("rules", "batch"): 1,
+        ("tier_default", "batch"): 1,
+        ("tier_default", "rules"): 1,
+    }
 
 
 async def test_there_is_nothing_below_the_last_rung(bench):

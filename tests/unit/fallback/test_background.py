@@ -6,6 +6,8 @@ import pytest
 
 from fallback.background import BackgroundQueue, Dropped, Work
 
+ALONE = {Work.RESCORE: 1, Work.SHADOW: 1}
+
 
 class Bench:
     """A queue under pressure that is set by hand, with what it dropped."""
@@ -21,7 +23,7 @@ class Bench:
 
     def taken(self):
         """Everything that is taken until there is nothing more."""
-        return [item for _, item in iter(self.queue.take, None)]
+        return [item for _, items in iter(lambda: self.queue.take(ALONE), None) for item in items]
 
 
 @pytest.fixture
@@ -32,9 +34,18 @@ def bench():
 def test_re_scores_come_before_shadow_work_and_each_kind_in_its_order(bench):
     for work, item in [(Work.SHADOW, "s1"), (Work.RESCORE, "r1"), (Work.RESCORE, "r2")]:
         bench.queue.offer(work, item)
-    assert bench.queue.take() == (Work.RESCORE, "r1")
+    assert bench.queue.take(ALONE) == (Work.RESCORE, ["r1"])
     assert bench.taken() == ["r2", "s1"]
     assert bench.dropped == []
+
+
+def test_some_of_one_kind_are_taken_together_and_none_of_another(bench):
+    for work, item in [(Work.RESCORE, "r1"), (Work.SHADOW, "s1"), (Work.RESCORE, "r2")]:
+        bench.queue.offer(work, item)
+    together = {Work.RESCORE: 3, Work.SHADOW: 1}
+    assert bench.queue.take(together) == (Work.RESCORE, ["r1", "r2"])
+    assert bench.queue.take(together) == (Work.SHADOW, ["s1"])
+    assert bench.queue.take(together) is None
 
 
 def test_a_full_queue_gives_up_shadow_work_for_a_re_score(bench):
@@ -58,7 +69,7 @@ def test_live_pressure_drops_what_waits_and_takes_nothing_in(bench):
     bench.queue.offer(Work.SHADOW, "s1")
     bench.pressed = True
     bench.queue.offer(Work.RESCORE, "r2")
-    assert bench.queue.take() is None
+    assert bench.queue.take(ALONE) is None
     assert sorted(bench.dropped) == [
         (Work.RESCORE, Dropped.PRESSURE),
         (Work.RESCORE, Dropped.PRESSURE),

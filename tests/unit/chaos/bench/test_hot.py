@@ -11,7 +11,7 @@ import pytest
 from chaos.bench.floor import Floor
 from chaos.bench.floor_worker import _batches
 from chaos.bench.generator import LAG_MS_MAX, Sent
-from chaos.bench.hot import base_of, row_of
+from chaos.bench.hot import Round, base_of, row_of, times
 from chaos.bench.plot import plot_rows, plot_rungs
 from chaos.bench.region import Shape
 from chaos.bench.rows import ROWS
@@ -31,14 +31,22 @@ def sent(*, rung=0, lag_p999_ms=0.5, failures=None):
     )
 
 
-def row(*, name="full", closed=None, opened=None, ended=()):
-    saturation = Saturation(
-        sent=closed or sent(),
-        cpu_us={"scorer": 200.0, "applier": 30.0, "datastores": 20.0, "others": 10.0},
-        rate=4_000.0,
-        ended=ended,
+def a_round(*, cpu_us=200.0, rate=4_000.0, floor_us=50.0, peer_us=500.0, closed=None, ended=()):
+    return Round(
+        saturation=Saturation(
+            sent=closed or sent(),
+            cpu_us={"scorer": cpu_us, "applier": 30.0, "datastores": 20.0, "others": 10.0},
+            rate=rate,
+            ended=ended,
+        ),
+        batch=8.04,
+        floor=Floor(http_us=floor_us - 30.0, round_trip_us=10.0, evaluation_us=20.0, batch=8),
+        peers_us={"fastapi": peer_us},
     )
-    return row_of(ROWS[name], saturation, opened or sent(), batch=8.04, floor_us=50.0)
+
+
+def row(*, name="full", closed=None, opened=None, ended=()):
+    return row_of(ROWS[name], [a_round(closed=closed, ended=ended)], opened or sent())
 
 
 def test_a_row_has_the_keys_that_others_rely_on():
@@ -51,9 +59,25 @@ def test_a_row_has_the_keys_that_others_rely_on():
 
 def test_the_cpu_of_a_row_is_held_against_its_floor_and_the_load_is_half_of_saturation():
     made = row()
-    assert made.floor_ratio == 4.0
+    assert made.floor_ratios == [4.0]
+    assert made.peer_ratios == {"fastapi": [2.5]}
     assert made.open_rate == 2_000.0
     assert made.void == []
+
+
+def test_what_is_compared_is_of_one_round_and_what_is_said_the_median():
+    slow = a_round(cpu_us=400.0, rate=2_000.0, floor_us=100.0, peer_us=1_000.0)
+    made = row_of(ROWS["full"], [a_round(), slow, a_round(cpu_us=220.0, rate=3_600.0)], sent())
+    assert made.floor_ratios == [4.0, 4.0, 4.4]
+    assert made.peer_ratios == {"fastapi": [2.5, 2.5, 2.27]}
+    assert (made.cpu_us, made.open_rate) == (220.0, 1_800.0)
+    assert times(made.floor_ratios) == "4 (4 to 4.4)"
+    assert times([4.0]) == "4"
+
+
+def test_one_round_that_another_rung_answered_makes_the_row_void():
+    made = row_of(ROWS["full"], [a_round()] * 9 + [a_round(closed=sent(rung=1))], sent())
+    assert made.void == ["CPU: full answered only 90.0%."]
 
 
 def test_a_row_of_which_a_process_ended_is_void():
@@ -106,6 +130,7 @@ def test_the_table_says_what_is_void_what_is_missing_and_what_ran_where(capsys):
             "floor": Floor(http_us=30.0, round_trip_us=10.0, evaluation_us=20.0, batch=8),
             "cores": {"server": [0], "others": [0]},
             "seconds": 2.0,
+            "rounds": 1,
             "connections": 32,
             "peers": [{"name": "mlserver", "missing": "it did not start."}],
         }

@@ -29,7 +29,7 @@ WRITE_SIDE = WriteSide(
 )
 
 
-def row(name, *, cpu_us=500.0, void=()):
+def row(name, *, cpu_us=500.0, void=(), peers=None):
     return Row(
         name=name,
         cpu_us=cpu_us,
@@ -46,7 +46,8 @@ def row(name, *, cpu_us=500.0, void=()):
         rungs={"full": 1.0},
         failures={},
         floor_cpu_us=80.0,
-        floor_ratio=6.0,
+        floor_ratios=[6.0],
+        peer_ratios=dict(peers or {}),
         void=list(void),
     )
 

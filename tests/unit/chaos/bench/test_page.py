@@ -36,6 +36,7 @@ def hot(*rows, peers=()):
         peers=list(peers),
         floor_cpu_us=60.0,
         seconds=8.0,
+        rounds=2,
         connections=32,
     )
 
@@ -71,7 +72,7 @@ PEERS = [
     Peer(name="bentoml", missing="it cannot be installed here"),
 ]
 RESULTS = HotResults(
-    hot=hot(row("full", cpu_us=400.0), peers=PEERS),
+    hot=hot(row("full", cpu_us=400.0, peers={"fastapi": [1.1, 1.3]}), peers=PEERS),
     calm=hot(row("applier-off")),
     overload=Overload(
         measured_on=DAY,
@@ -104,15 +105,17 @@ def kept_in(folder):
 
 def test_every_row_and_peer_stands_with_its_cpu_and_a_peer_that_could_not_be_had_with_the_reason():
     said = section(RESULTS)
-    assert "| full | 400 | 2,500 | " in said
-    assert "| fastapi, the model alone | 450.5 | 2,220 | - |" in said
+    assert "| x floor | x fastapi |" in said
+    assert "| full | 400 | 2,500 | 6 | 1.2 (1.1 to 1.3) |" in said
+    assert "| fastapi, the model alone | 450.5 | 2,220 | - | - |" in said
     assert "- bentoml is missing: it cannot be installed here" in said
     assert "| bentoml" not in said
 
 
 def test_a_row_that_another_rung_answered_says_so_and_a_late_generator_is_of_latency_alone():
     void = ["CPU: full answered only 98.0%.", "latency: the generator was late itself."]
-    rows = [row("full", void=void), row("batch", void=void[1:])]
+    peers = {"fastapi": [1.0]}
+    rows = [row("full", void=void, peers=peers), row("batch", void=void[1:], peers=peers)]
     said = section(msgspec.structs.replace(RESULTS, hot=hot(*rows)))
     assert "| full, void | " in said
     assert "| batch | " in said

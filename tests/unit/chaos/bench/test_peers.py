@@ -8,7 +8,7 @@ import re
 import pytest
 
 from chaos.bench.environment import REQUIREMENTS, last_line
-from chaos.bench.peers import PEERS, Rows, measure_peers
+from chaos.bench.peers import PEERS, Rows, measure_peers, peers_served
 
 ROWS = Rows(numbers=({"amount": 3.5},), categories=({"country": "US"},))
 
@@ -45,9 +45,9 @@ def test_the_large_peers_are_no_dependency(name):
 def test_a_peer_that_cannot_be_had_is_a_row_that_says_why(tmp_path):
     blocked = tmp_path / "home"
     blocked.write_text("in the way")
-    found = measure_peers(
-        blocked, tmp_path, port=1, seconds=1.0, connections=1, report=lambda _share, _what: None
-    )
+    with peers_served(blocked, tmp_path, port=1, report=lambda _what: None) as served:
+        found = measure_peers(served, seconds=1.0, connections=1, report=lambda _share, _what: None)
+    assert served.serving == {}
     assert [row["name"] for row in found] == list(PEERS)
     assert all("no environment for" in row["missing"] for row in found)
 
