@@ -8,7 +8,7 @@ import stat
 import msgspec
 import pytest
 
-from app.api.auth import Keys, Scope, add_key, load_keys
+from app.api.auth import Keys, Scope, add_key, load_keys, revoke_key
 from app.api.problem import Forbidden, Unauthenticated
 
 
@@ -49,6 +49,29 @@ def test_a_secret_may_hold_the_sign_that_parts_a_key(path):
 def test_a_key_without_the_scope_is_forbidden(path):
     key = add_key(path, tenant="acme", scopes=[Scope.LABEL])
     with pytest.raises(Forbidden, match="decide"):
+        load_keys(path).authenticate(key.encode(), Scope.DECIDE)
+
+
+def test_a_key_that_is_known_opens_no_more_than_before(path):
+    key, other = (
+        add_key(path, tenant=tenant, scopes=[scope]).encode()
+        for tenant, scope in (("acme", Scope.DECIDE), ("other", Scope.READ))
+    )
+    keys = load_keys(path)
+    for _ in range(2):
+        assert keys.authenticate(key, Scope.DECIDE).tenant == "acme"
+        assert keys.authenticate(other, Scope.READ).tenant == "other"
+        with pytest.raises(Forbidden):
+            keys.authenticate(key, Scope.READ)
+        with pytest.raises(Unauthenticated):
+            keys.authenticate(key[:-1], Scope.DECIDE)
+
+
+def test_a_key_that_is_revoked_is_unknown_to_keys_that_are_loaded_then(path):
+    key = add_key(path, tenant="acme", scopes=[Scope.DECIDE])
+    load_keys(path).authenticate(key.encode(), Scope.DECIDE)
+    revoke_key(path, key.split("_")[1])
+    with pytest.raises(Unauthenticated):
         load_keys(path).authenticate(key.encode(), Scope.DECIDE)
 
 
