@@ -78,8 +78,9 @@ OVERLOAD = --calm 0.5 --peak 1.2
 docs/results/bench-hot.json: | $(VENV)/.ready
 	@$(HOT)
 
-hot: setup  ## what a decision costs, beside peers; written into README.md (half an hour, on a machine of its own)
+hot: setup  ## what a decision costs, beside peers; written into README.md (forty minutes, on a machine of its own)
 	@$(HOT)
+	@$(BIN)/stepdown bench hot --row applier-off-3 --peers --seconds 3 --rounds 8 --json $(call KEEP,three-sources)
 	@$(BIN)/stepdown bench hot --row applier-off --row full --seconds 60 --json $(call KEEP,calm)
 	@$(BIN)/stepdown bench overload --row applier-off-3 $(OVERLOAD) --plot docs/results/bench-overload.svg --json $(call KEEP,overload)
 	@$(BIN)/stepdown bench deadlines --row applier-off --load 0.4 --seconds 15 --json $(call KEEP,deadlines)

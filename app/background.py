@@ -49,7 +49,7 @@ __all__ = ["Background", "skipped_into"]
 GATHER_S = 0.25
 # After a look at a busy loop.
 PAUSE_S = 0.02
-# So many hold the loop no longer than a batch of live attempts; a shadow scores one by one.
+# Few beside a batch of live attempts, since they hold the loop; a shadow scores one by one.
 TOGETHER = {Work.RESCORE: 8, Work.SHADOW: 1}
 # An empty turn was measured at 7 us, and 17 in one of a hundred; beyond this something was done.
 IDLE_TURN_S = 0.000_1

@@ -89,6 +89,8 @@ def hot(
     itself; datastores, all other processes and the generator share the others. Where others share
     the machine its speed changes: with more rounds what is compared is closer in time.
     """
+    from app.bootstrap import ensure_published
+    from app.features.reference import REFERENCE
     from chaos.bench.hot import measure_hot
     from chaos.bench.peers import Served, measure_peers, peers_served
     from chaos.bench.plot import plot_rows
@@ -103,6 +105,8 @@ def hot(
     with progress(json=json) as report, ExitStack() as running:
         beside = Served()
         if peers:
+            # They score the model that the rows are about to be measured with.
+            ensure_published(home, settings.regions[0], REFERENCE, report)
             beside = running.enter_context(
                 peers_served(
                     home,

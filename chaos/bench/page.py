@@ -118,7 +118,7 @@ def section(of: HotResults) -> str:
         f" ({hot.measured_on}); the floor of `{hot.rows[0].name}` is {hot.floor_cpu_us:g} us."
         " In each round a row is followed by its floor and the peers, so that what is compared is"
         " of the same minute; `x` is how many floors a decision costs, and how many a core makes"
-        " for one of the peer's: median (least to most):"
+        " for one of the peer's, which has the model of `full` alone: median (least to most):"
     )
     half = f"At half of that rate, open loop, {calm.seconds:g} s a row ({calm.measured_on}):"
     asked = f"Callers that ask for less time, {deadlines.rate:g}/s ({deadlines.measured_on}):"
